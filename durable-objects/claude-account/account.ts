@@ -1,0 +1,308 @@
+import type { AccountProfile, RosterRow } from "../../src/accounts/roster-row.ts";
+import { keyIdOf } from "../../src/accounts/vault.ts";
+import type { AccountProxy } from "../../src/egress/egress.ts";
+import { fail, ok, type Result } from "../../src/result.ts";
+import type {
+  AccountDependencies,
+  AccountSettings,
+  Credential,
+  LoginError,
+  LoginResult,
+  NewCredential,
+  NotServing,
+} from "./contract.ts";
+import { CredentialKeeper, needsRelogin, UNKNOWN_ACCOUNT } from "./credential-keeper.ts";
+import { type Lesson, learn } from "./learning.ts";
+import { Login } from "./login.ts";
+import { AccountRows, type AccountState, type CredentialRow } from "./state.ts";
+
+/** A credential that upstream refuses so soon after it was stored is not mended by another refresh. */
+const FRESH_CREDENTIAL_MS = 5 * 60_000;
+const PUSH_RETRY_MS = 5_000;
+
+const UNTRIED = {
+  trouble: null,
+  coolDowns: [],
+  breaker: { failures: 0, firstFailureAtMs: 0, openings: 0 },
+  refresh: { failures: 0, notBeforeMs: 0, lastError: null },
+} satisfies Partial<AccountState>;
+
+/** One Claude account: its credential, its settings, and what it remembers of limits. */
+export class Account {
+  readonly #deps: AccountDependencies;
+  readonly #rows: AccountRows;
+  readonly #keeper: CredentialKeeper;
+  readonly #login: Login;
+  #flushing: Promise<void> | null = null;
+
+  constructor(deps: AccountDependencies) {
+    this.#deps = deps;
+    this.#rows = new AccountRows(deps.storage);
+    this.#keeper = new CredentialKeeper(deps, this.#rows, () => this.#resave());
+    this.#login = new Login(deps, this.#rows, this.#keeper);
+  }
+
+  /** Makes the account. @returns null where this object holds one already */
+  async create(
+    settings: AccountSettings,
+    credential: NewCredential,
+    proxy: AccountProxy | null,
+  ): Promise<RosterRow | null> {
+    if (this.#rows.state() !== null) return null;
+    await this.#keeper.store(credential);
+    if (proxy !== null) await this.#keeper.storeProxy(proxy);
+    return this.#becomeLive(settings, null);
+  }
+
+  /** Makes the account of a finished login. @returns null where none is waiting here */
+  async createFromLogin(settings: AccountSettings): Promise<RosterRow | null> {
+    const profile = this.#rows.login()?.profile ?? null;
+    if (profile === null || this.#rows.state() !== null) return null;
+    this.#rows.putLogin(null);
+    return this.#becomeLive(settings, profile);
+  }
+
+  /**
+   * A valid credential, refreshed first where fewer than 10 s are left.
+   *
+   * @param rejectedGeneration the generation that upstream answered 401 to, if any. Where a newer
+   *   one is stored already, that one is returned without a second refresh.
+   */
+  async acquire(rejectedGeneration: number | null): Promise<Result<Credential, NotServing>> {
+    const state = this.#rows.state();
+    const row = this.#rows.credential();
+    if (state === null || row === null) return fail(UNKNOWN_ACCOUNT);
+    if (state.trouble?.kind === "needs_relogin") return fail(needsRelogin(state.trouble.detail));
+    if (row.generation === rejectedGeneration) return this.#replaceRejected(row);
+    if (!this.#keeper.needsRefresh(row)) return this.#keeper.open(row);
+    return this.#refreshed();
+  }
+
+  /** Takes in what an answer taught. @returns the roster row where it changed, else null */
+  report(lesson: Lesson): RosterRow | null {
+    const state = this.#rows.state();
+    if (state === null) return null;
+    const next = learn(state, lesson);
+    if (next === state) return null;
+    if (next.trouble !== state.trouble && next.trouble !== null) {
+      this.#deps.log("error", "account.unusable", { reason: next.trouble.kind });
+    }
+    return this.#save(next);
+  }
+
+  describe(): RosterRow | null {
+    const state = this.#rows.state();
+    return state === null ? null : this.#rowOf(state);
+  }
+
+  /** The proxy without its password, for people. */
+  async describeProxy(): Promise<
+    (Omit<AccountProxy, "password"> & { hasPassword: boolean }) | null
+  > {
+    const proxy = await this.#keeper.proxy();
+    if (proxy === null) return null;
+    const { password, ...shown } = proxy;
+    return { ...shown, hasPassword: password !== undefined };
+  }
+
+  async update(
+    patch: Partial<AccountSettings>,
+    proxy: AccountProxy | null | undefined,
+  ): Promise<RosterRow | null> {
+    if (this.#rows.state() === null) return null;
+    if (proxy === null) this.#rows.putSealedProxy(null);
+    else if (proxy !== undefined) await this.#keeper.storeProxy(proxy);
+    const state = this.#rows.state();
+    if (state === null) return null;
+    const row = this.#save({ ...state, ...patch });
+    await this.flush();
+    return row;
+  }
+
+  /** Forgets cool-downs, trouble and failures: the operator says that it is mended. */
+  async reset(): Promise<RosterRow | null> {
+    const state = this.#rows.state();
+    if (state === null) return null;
+    const row = this.#save({ ...state, ...UNTRIED });
+    await this.flush();
+    return row;
+  }
+
+  /** Refreshes now, whatever validity is left. */
+  async refreshNow(): Promise<Result<RosterRow, NotServing>> {
+    const row = this.#rows.credential();
+    const state = this.#rows.state();
+    if (row === null || state === null) return fail(UNKNOWN_ACCOUNT);
+    if (row.sealedRefresh === null) {
+      const message = "This account has no refresh token, so there is nothing to refresh.";
+      return fail({ kind: "refresh_failed", message, retryAtMs: null });
+    }
+    this.#rows.putState({ ...state, refresh: UNTRIED.refresh });
+    const refreshed = await this.#refreshed();
+    if (!refreshed.ok) return refreshed;
+    const after = this.#rows.state();
+    if (after === null) return fail(UNKNOWN_ACCOUNT);
+    if (after.refresh.failures === 0) return ok(this.#rowOf(after));
+    const message = `The refresh failed (${after.refresh.lastError}). The credential in use still works.`;
+    return fail({ kind: "refresh_failed", message, retryAtMs: after.refresh.notBeforeMs });
+  }
+
+  /** Removes the account, for good: from the roster first, so that no one chooses it any more. */
+  async remove(): Promise<boolean> {
+    if (this.#rows.state() === null) return false;
+    await this.#deps.pushRemoval(this.#deps.id);
+    await this.#rows.destroy();
+    return true;
+  }
+
+  async beginLogin(proxy: AccountProxy | null): Promise<{ authUrl: string; endsAtMs: number }> {
+    const begun = await this.#login.begin(proxy);
+    await this.#schedule();
+    return begun;
+  }
+
+  async finishLogin(paste: string): Promise<Result<LoginResult, LoginError>> {
+    const finished = await this.#login.exchange(paste);
+    const state = this.#rows.state();
+    if (finished.ok && finished.value.renewed && state !== null) {
+      this.#save({ ...state, ...UNTRIED, profile: finished.value.profile });
+      await this.flush();
+    }
+    await this.#schedule();
+    return finished;
+  }
+
+  /** What is due: an abandoned login, a refresh ahead of time, a push that failed. */
+  async alarm(): Promise<void> {
+    const nowMs = this.#deps.now();
+    const login = this.#rows.login();
+    if (login !== null && login.endsAtMs <= nowMs) {
+      this.#rows.putLogin(null);
+      if (this.#rows.state() === null) return this.#rows.destroy();
+    }
+    const row = this.#rows.credential();
+    const dueAtMs = row === null ? null : this.#keeper.refreshDueAtMs(row);
+    if (dueAtMs !== null && dueAtMs <= nowMs) await this.#refreshed();
+    await this.flush();
+  }
+
+  /** Sends the roster row, if one is waiting. A failed push is repeated by alarm. */
+  flush(): Promise<void> {
+    this.#flushing ??= this.#pushRows().finally(() => {
+      this.#flushing = null;
+    });
+    return this.#flushing;
+  }
+
+  async #pushRows(): Promise<void> {
+    let state = this.#rows.state();
+    while (state !== null && this.#rows.unpushedRevision() !== null) {
+      try {
+        await this.#deps.pushRow(this.#rowOf(state));
+      } catch {
+        this.#deps.log("warn", "account.roster_push_failed", { revision: state.revision });
+        break;
+      }
+      this.#rows.clearUnpushedRevision(state.revision);
+      state = this.#rows.state();
+    }
+    await this.#schedule();
+  }
+
+  async #replaceRejected(row: CredentialRow): Promise<Result<Credential, NotServing>> {
+    const fresh = this.#deps.now() - row.storedAtMs < FRESH_CREDENTIAL_MS;
+    if (row.sealedRefresh === null || (row.generation > 1 && fresh)) {
+      const kind = row.sealedRefresh === null ? "credential_rejected" : "needs_relogin";
+      return this.#refuse(kind, "Upstream refused its credential (401).");
+    }
+    const refreshed = await this.#refreshed();
+    // The refresh failed and the old credential still has time: but upstream has just refused it.
+    if (refreshed.ok && refreshed.value.generation === row.generation) {
+      const message = "Upstream refused its credential, and it could not be refreshed.";
+      const retryAtMs = this.#rows.state()?.refresh.notBeforeMs ?? null;
+      return fail({ kind: "refresh_failed", message, retryAtMs });
+    }
+    return refreshed;
+  }
+
+  #refuse(
+    kind: "needs_relogin" | "credential_rejected",
+    detail: string,
+  ): Result<Credential, NotServing> {
+    const state = this.#rows.state();
+    if (state === null) return fail(UNKNOWN_ACCOUNT);
+    this.#save({ ...state, trouble: { kind, detail, sinceMs: this.#deps.now(), untilMs: null } });
+    this.#deps.log("error", `account.${kind}`);
+    return fail({ kind, message: detail, retryAtMs: null });
+  }
+
+  async #refreshed(): Promise<Result<Credential, NotServing>> {
+    const refreshed = await this.#keeper.refresh();
+    return refreshed.ok ? this.#keeper.open(refreshed.value) : refreshed;
+  }
+
+  async #becomeLive(settings: AccountSettings, profile: AccountProfile | null): Promise<RosterRow> {
+    const row = this.#save({
+      id: this.#deps.id,
+      ...settings,
+      createdAtMs: this.#deps.now(),
+      profile,
+      windows: {},
+      revision: 0,
+      ...UNTRIED,
+    });
+    await this.flush();
+    return row;
+  }
+
+  /** The row that Workers see also carries the generation, the expiry and any trouble found. */
+  #resave(): void {
+    const state = this.#rows.state();
+    if (state !== null) this.#save(state);
+  }
+
+  /** Writes the state under a new revision, and sends the row to the Fleet after the answer. */
+  #save(state: AccountState): RosterRow {
+    const next = { ...state, revision: state.revision + 1 };
+    this.#deps.storage.transactionSync(() => {
+      this.#rows.putState(next);
+      this.#rows.putUnpushedRevision(next.revision);
+    });
+    this.#deps.background("push roster row", this.flush());
+    return this.#rowOf(next);
+  }
+
+  #rowOf(state: AccountState): RosterRow {
+    const credential = this.#rows.credential();
+    return {
+      id: state.id,
+      name: state.name,
+      description: state.description,
+      kind: credential?.kind ?? "api_key",
+      enabled: state.enabled,
+      priority: state.priority,
+      hasProxy: this.#rows.sealedProxy() !== null,
+      trouble: state.trouble,
+      coolDowns: state.coolDowns.map(({ scope, untilMs, reason }) => ({ scope, untilMs, reason })),
+      windows: state.windows,
+      generation: credential?.generation ?? 0,
+      sealedUnder: credential === null ? "" : keyIdOf(credential.sealedAccess),
+      createdAtMs: state.createdAtMs,
+      credentialExpiresAtMs: credential?.expiresAtMs ?? null,
+      profile: state.profile,
+      revision: state.revision,
+    };
+  }
+
+  async #schedule(): Promise<void> {
+    const times: number[] = [];
+    const login = this.#rows.login();
+    if (login !== null) times.push(login.endsAtMs);
+    const row = this.#rows.credential();
+    const dueAtMs = row === null ? null : this.#keeper.refreshDueAtMs(row);
+    if (dueAtMs !== null) times.push(dueAtMs);
+    if (this.#rows.unpushedRevision() !== null) times.push(this.#deps.now() + PUSH_RETRY_MS);
+    if (times.length > 0) await this.#deps.storage.setAlarm(Math.min(...times));
+    else await this.#deps.storage.deleteAlarm();
+  }
+}

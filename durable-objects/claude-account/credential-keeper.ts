@@ -1,0 +1,225 @@
+import type { UnsealError } from "../../src/accounts/vault.ts";
+import { type AccountProxy, egressFor, type NoEgress } from "../../src/egress/egress.ts";
+import { fail, ok, type Result } from "../../src/result.ts";
+import { type Fetch, refreshTokens, type TokenError } from "../../src/upstream/oauth.ts";
+import type { AccountDependencies, Credential, NewCredential, NotServing } from "./contract.ts";
+import type { AccountRows, CredentialRow } from "./state.ts";
+
+/** A credential with less validity left is refreshed before it is handed out. */
+export const REFRESH_SKEW_MS = 10_000;
+/** The alarm refreshes this long ahead at the most, so that a request rarely waits. */
+const REFRESH_AHEAD_MS = 10 * 60_000;
+/** … but never in the first three quarters of a short-lived token's life. */
+const REFRESH_AHEAD_SHARE = 0.25;
+/** Spreads the refreshes of accounts that were added together. */
+const REFRESH_JITTER_SHARE = 0.5;
+const RETRY_FIRST_MS = 2_000;
+const RETRY_LONGEST_MS = 5 * 60_000;
+
+/** Seals, opens and refreshes the credential of one account. */
+export class CredentialKeeper {
+  readonly #deps: AccountDependencies;
+  readonly #rows: AccountRows;
+  /** The one refresh in flight; everyone who needs a newer credential waits for it. */
+  #refreshing: Promise<Result<CredentialRow, NotServing>> | null = null;
+
+  readonly #onRefreshEnd: () => void;
+
+  /** @param onRefreshEnd called once after each refresh, whether it worked or not */
+  constructor(deps: AccountDependencies, rows: AccountRows, onRefreshEnd: () => void) {
+    this.#deps = deps;
+    this.#rows = rows;
+    this.#onRefreshEnd = onRefreshEnd;
+  }
+
+  /** Seals and stores a credential. It is on disk before this resolves, and so before anyone uses it. */
+  async store(credential: NewCredential): Promise<CredentialRow> {
+    const { id, vault, now, storage } = this.#deps;
+    const [sealedAccess, sealedRefresh] = await Promise.all([
+      vault.seal(id, "credential.access", credential.access),
+      credential.refresh === null ? null : vault.seal(id, "credential.refresh", credential.refresh),
+    ]);
+    const row: CredentialRow = {
+      kind: credential.kind,
+      sealedAccess,
+      sealedRefresh,
+      expiresAtMs: credential.expiresAtMs,
+      scopes: credential.scopes,
+      generation: (this.#rows.credential()?.generation ?? 0) + 1,
+      storedAtMs: now(),
+    };
+    this.#rows.putCredential(row);
+    await storage.sync();
+    return row;
+  }
+
+  async open(row: CredentialRow): Promise<Result<Credential, NotServing>> {
+    const opened = await this.#deps.vault.unseal(
+      this.#deps.id,
+      "credential.access",
+      row.sealedAccess,
+    );
+    if (!opened.ok) return fail(unsealFailure(opened.error));
+    return ok({
+      kind: row.kind,
+      secret: opened.value,
+      generation: row.generation,
+      usableUntilMs: row.expiresAtMs === null ? null : row.expiresAtMs - REFRESH_SKEW_MS,
+    });
+  }
+
+  needsRefresh(row: CredentialRow): boolean {
+    return row.expiresAtMs !== null && row.expiresAtMs - REFRESH_SKEW_MS <= this.#deps.now();
+  }
+
+  /** When the alarm should refresh: ahead of expiry, with jitter, and not before a failed try's rest. */
+  refreshDueAtMs(row: CredentialRow): number | null {
+    if (row.expiresAtMs === null || row.sealedRefresh === null) return null;
+    const state = this.#rows.state();
+    if (state === null || state.trouble?.kind === "needs_relogin") return null;
+    const lifetimeMs = Math.max(0, row.expiresAtMs - row.storedAtMs);
+    const aheadMs = Math.min(REFRESH_AHEAD_MS, lifetimeMs * REFRESH_AHEAD_SHARE);
+    // Derived from the row, not from chance, so that asking twice gives the same time.
+    const jitter = ((row.storedAtMs % 997) / 997) * REFRESH_JITTER_SHARE;
+    const dueAtMs = row.expiresAtMs - REFRESH_SKEW_MS - aheadMs * (1 - jitter);
+    return Math.max(dueAtMs, state.refresh.notBeforeMs);
+  }
+
+  /** The account's way out; fails where it has a proxy that cannot be dialled. */
+  egress(): Result<Fetch, NoEgress> {
+    const egress = egressFor(this.#rows.sealedProxy() !== null);
+    return egress.ok ? ok(this.#deps.fetch) : egress;
+  }
+
+  async storeProxy(proxy: AccountProxy): Promise<void> {
+    const { id, vault } = this.#deps;
+    this.#rows.putSealedProxy(await vault.seal(id, "proxy", JSON.stringify(proxy)));
+  }
+
+  async proxy(): Promise<AccountProxy | null> {
+    const sealed = this.#rows.sealedProxy();
+    if (sealed === null) return null;
+    const opened = await this.#deps.vault.unseal(this.#deps.id, "proxy", sealed);
+    return opened.ok ? (JSON.parse(opened.value) as AccountProxy) : null;
+  }
+
+  /**
+   * Refreshes in single flight: whoever calls while one runs gets that one's result.
+   *
+   * @returns the stored row, new or (where the refresh failed and the old one still holds) the old
+   */
+  refresh(): Promise<Result<CredentialRow, NotServing>> {
+    this.#refreshing ??= this.#refreshOnce().finally(() => {
+      this.#refreshing = null;
+      this.#onRefreshEnd();
+    });
+    return this.#refreshing;
+  }
+
+  async #refreshOnce(): Promise<Result<CredentialRow, NotServing>> {
+    const { id, vault, oauth, now, log } = this.#deps;
+    const row = this.#rows.credential();
+    const state = this.#rows.state();
+    if (row === null || state === null) return fail(UNKNOWN_ACCOUNT);
+    if (row.sealedRefresh === null) return this.#relogin("It has no refresh token.");
+    if (state.refresh.notBeforeMs > now()) {
+      return this.#stillUsable(row, state.refresh.notBeforeMs, state.refresh.lastError ?? "");
+    }
+    const opened = await vault.unseal(id, "credential.refresh", row.sealedRefresh);
+    if (!opened.ok) return fail(unsealFailure(opened.error));
+    const egress = this.egress();
+    if (!egress.ok) return fail({ ...egress.error, retryAtMs: null });
+
+    const refreshed = await refreshTokens(egress.value, oauth, opened.value, now());
+
+    const current = this.#rows.credential();
+    if (current === null) return fail(UNKNOWN_ACCOUNT);
+    // Someone logged in anew meanwhile: what came back belongs to the old login.
+    if (current.generation !== row.generation) return ok(current);
+    if (!refreshed.ok) return this.#refreshFailed(row, refreshed.error);
+
+    const tokens = refreshed.value;
+    const stored = await this.store({
+      kind: row.kind,
+      access: tokens.accessToken,
+      refresh: tokens.refreshToken ?? opened.value,
+      expiresAtMs: tokens.expiresAtMs,
+      scopes: tokens.scopes.length > 0 ? tokens.scopes : row.scopes,
+    });
+    const after = this.#rows.state();
+    if (after !== null) {
+      this.#rows.putState({
+        ...after,
+        refresh: { failures: 0, notBeforeMs: 0, lastError: null },
+      });
+    }
+    log("info", "account.refreshed", { generation: stored.generation });
+    return ok(stored);
+  }
+
+  #refreshFailed(row: CredentialRow, error: TokenError): Result<CredentialRow, NotServing> {
+    if (error.kind === "invalid_grant") return this.#relogin(error.message);
+    const { now, log } = this.#deps;
+    const state = this.#rows.state();
+    if (state === null) return fail(UNKNOWN_ACCOUNT);
+    const failures = state.refresh.failures + 1;
+    const restMs = Math.min(RETRY_FIRST_MS * 2 ** (failures - 1), RETRY_LONGEST_MS);
+    const statedMs = error.kind === "rate_limited" ? error.retryAtMs : null;
+    const notBeforeMs = Math.max(now() + restMs, statedMs ?? 0);
+    this.#rows.putState({
+      ...state,
+      refresh: { failures, notBeforeMs, lastError: error.message },
+    });
+    log("warn", "account.refresh_failed", { failures, reason: error.kind });
+    return this.#stillUsable(row, notBeforeMs, error.message);
+  }
+
+  /** A failed refresh never takes away a credential that still works. */
+  #stillUsable(
+    row: CredentialRow,
+    retryAtMs: number,
+    reason: string,
+  ): Result<CredentialRow, NotServing> {
+    if (row.expiresAtMs === null || row.expiresAtMs > this.#deps.now()) return ok(row);
+    const message = `Its login could not be refreshed (${reason}). The relay tries again by itself.`;
+    return fail({ kind: "refresh_failed", message, retryAtMs });
+  }
+
+  #relogin(detail: string): Result<CredentialRow, NotServing> {
+    const state = this.#rows.state();
+    if (state === null) return fail(UNKNOWN_ACCOUNT);
+    const sinceMs = this.#deps.now();
+    this.#rows.putState({
+      ...state,
+      trouble: { kind: "needs_relogin", detail, sinceMs, untilMs: null },
+    });
+    this.#deps.log("error", "account.needs_relogin", {});
+    return fail(needsRelogin(detail));
+  }
+}
+
+export const UNKNOWN_ACCOUNT: NotServing = {
+  kind: "account_unknown",
+  message: "There is no such account.",
+  retryAtMs: null,
+};
+
+export function needsRelogin(detail: string): NotServing {
+  const message = `Its login has ended: log in again. ${detail}`.trim();
+  return { kind: "needs_relogin", message, retryAtMs: null };
+}
+
+function unsealFailure(error: UnsealError): NotServing {
+  return error.kind === "other_key"
+    ? {
+        kind: "other_encryption_key",
+        message:
+          "Its credential was stored under another ENCRYPTION_KEY. Put that key back, or into ENCRYPTION_KEY_PREVIOUS.",
+        retryAtMs: null,
+      }
+    : {
+        kind: "damaged_credential",
+        message: "Its stored credential cannot be read. Add the account again.",
+        retryAtMs: null,
+      };
+}

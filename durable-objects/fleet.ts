@@ -1,0 +1,49 @@
+import { DurableObject } from "cloudflare:workers";
+import type { RosterRow } from "../src/accounts/roster-row.ts";
+
+/** What Workers choose from. */
+export interface RosterSnapshot {
+  rows: RosterRow[];
+  takenAtMs: number;
+}
+
+/** The name of the one Fleet object. */
+export const FLEET_NAME = "fleet";
+
+/** The roster of accounts: one row each, pushed by the account's own object when it changes. */
+export class Fleet extends DurableObject<Env> {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    ctx.storage.sql.exec(`
+      CREATE TABLE IF NOT EXISTS accounts (
+        id TEXT PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        row TEXT -- null: removed; kept, so that a late push cannot bring the account back
+      ) WITHOUT ROWID;
+    `);
+  }
+
+  /** Takes a row in, unless a newer revision of it came first. */
+  push(row: RosterRow): void {
+    this.ctx.storage.sql.exec(
+      `INSERT INTO accounts (id, revision, row) VALUES (?1, ?2, ?3)
+       ON CONFLICT (id) DO UPDATE SET revision = ?2, row = ?3
+         WHERE revision < ?2 AND row IS NOT NULL`,
+      row.id,
+      row.revision,
+      JSON.stringify(row),
+    );
+  }
+
+  remove(id: string): void {
+    this.ctx.storage.sql.exec("UPDATE accounts SET row = NULL WHERE id = ?", id);
+  }
+
+  snapshot(): RosterSnapshot {
+    const rows = this.ctx.storage.sql
+      .exec<{ row: string }>("SELECT row FROM accounts WHERE row IS NOT NULL ORDER BY id")
+      .toArray()
+      .map(({ row }) => JSON.parse(row) as RosterRow);
+    return { rows, takenAtMs: Date.now() };
+  }
+}

@@ -1,0 +1,198 @@
+import { type KeyPolicy, type PolicyRefusal, refusalOf } from "../../src/keys/key-record.ts";
+import type { Settlement } from "../../src/relay/settlement.ts";
+import { firstIdOf } from "../../src/request-id.ts";
+import { fail, ok, type Result } from "../../src/result.ts";
+import { DELETE_FOLDED, FOLD_INTO_HOURLY, FOLD_INTO_LIFETIME, SCHEMA } from "./schema.ts";
+import { readUsage, type UsageReport } from "./usage-report.ts";
+
+/** After this an admitted request that nobody settled counts as lost. Longer than any answer takes. */
+const LEASE_MS = 15 * 60_000;
+/** A row stays this long after it began, so that a repeated settlement finds it. */
+const KEEP_ROWS_MS = 60 * 60_000;
+/** How often leases are swept while requests are open. */
+const SWEEP_EVERY_MS = 60_000;
+/** How long a thread's messages are remembered: upstream documents no lifetime. */
+const KEEP_THREADS_MS = 30 * 24 * 60 * 60_000;
+/** Hourly sums are kept a bit over a year, for comparisons with the year before. */
+const KEEP_HOURLY_MS = 400 * 24 * 60 * 60_000;
+
+export interface Admission {
+  requestId: string;
+  /** The key's policy as the Worker read it; the meter keeps the newest it has seen. */
+  policy: KeyPolicy;
+  model: string;
+  /** The message that a thread request continues, if any. */
+  previousMessageId: string | null;
+}
+
+export interface Admitted {
+  /** The account that made the message that the request continues; null where that is not known. */
+  threadAccountId: string | null;
+}
+
+export type MeterStorage = Pick<
+  DurableObjectStorage,
+  "sql" | "transactionSync" | "setAlarm" | "getAlarm"
+>;
+
+/** The meter of one key: who may pass, what is running, what was used. */
+export class Meter {
+  readonly #storage: MeterStorage;
+  readonly #now: () => number;
+  /** When the alarm is set for; null: not set. Undefined until it was asked. */
+  #alarmAtMs: number | null | undefined;
+  #policy: KeyPolicy | null;
+
+  constructor(storage: MeterStorage, now: () => number) {
+    this.#storage = storage;
+    this.#now = now;
+    storage.sql.exec(SCHEMA);
+    const stored = storage.sql.exec<{ policy: string }>("SELECT policy FROM policy").toArray()[0];
+    this.#policy = stored === undefined ? null : (JSON.parse(stored.policy) as KeyPolicy);
+  }
+
+  /** Lets a request in, with a lease, or says why not. Idempotent by request id. */
+  async admit(admission: Admission): Promise<Result<Admitted, PolicyRefusal>> {
+    const refusal = this.check(admission.policy);
+    if (refusal !== null) return fail(refusal);
+    const nowMs = this.#now();
+    this.#storage.sql.exec(
+      `INSERT OR IGNORE INTO requests (id, started_at_ms, lease_until_ms, state, model)
+       VALUES (?, ?, ?, 'open', ?)`,
+      admission.requestId,
+      nowMs,
+      nowMs + LEASE_MS,
+      admission.model,
+    );
+    await this.#wakeWithin(SWEEP_EVERY_MS);
+    return ok({ threadAccountId: this.#threadAccount(admission.previousMessageId) });
+  }
+
+  /**
+   * Why the key may not be used now, or null. What was configured here wins over an older record,
+   * so a revoked key is refused although the key store may still serve it.
+   */
+  check(policy: KeyPolicy): PolicyRefusal | null {
+    if (this.#policy === null || policy.version > this.#policy.version) this.configure(policy);
+    return refusalOf(this.#policy ?? policy, this.#now());
+  }
+
+  /**
+   * Takes in a policy that is newer than the one held.
+   *
+   * @returns whether this policy now holds; false where one of the same or a newer version, and
+   *   another content, was there first
+   */
+  configure(policy: KeyPolicy): boolean {
+    const text = JSON.stringify(policy);
+    if (this.#policy !== null && this.#policy.version >= policy.version) {
+      return JSON.stringify(this.#policy) === text;
+    }
+    this.#storage.sql.exec("INSERT OR REPLACE INTO policy (one, policy) VALUES (1, ?)", text);
+    this.#policy = policy;
+    return true;
+  }
+
+  policy(): KeyPolicy | null {
+    return this.#policy;
+  }
+
+  /**
+   * Completes an admitted request's row: once, whatever comes twice. A row whose lease had run out
+   * is completed as well, so a late settlement is not lost.
+   *
+   * @returns false where the row was settled before, or is not known
+   */
+  settle({ requestId, bill, ...end }: Settlement): boolean {
+    const { rowsWritten } = this.#storage.sql.exec(
+      `UPDATE requests SET
+         state = 'settled', outcome = ?2, status = ?3, account_id = ?4, attempts = ?5,
+         first_byte_ms = ?6, duration_ms = ?7, answered_model = ?8,
+         input_tokens = ?9, output_tokens = ?10, write_5m_tokens = ?11, write_1h_tokens = ?12,
+         read_tokens = ?13, web_searches = ?14, service_tier = ?15, speed = ?16,
+         inference_geo = ?17, estimated = ?18, cost_nano = ?19, price_id = ?20, price_known = ?21
+       WHERE id = ?1 AND state <> 'settled'`,
+      requestId,
+      end.outcome,
+      end.status,
+      end.accountId,
+      JSON.stringify(end.attempts),
+      end.firstByteMs,
+      end.durationMs,
+      bill.model,
+      bill.tokens.inputTokens,
+      bill.tokens.outputTokens,
+      bill.tokens.cacheWrite5mTokens,
+      bill.tokens.cacheWrite1hTokens,
+      bill.tokens.cacheReadTokens,
+      bill.webSearchRequests,
+      bill.serviceTier,
+      bill.speed,
+      bill.inferenceGeo,
+      bill.estimated ? 1 : 0,
+      bill.costNanoDollars,
+      bill.priceId,
+      bill.priceKnown ? 1 : 0,
+    );
+    return rowsWritten > 0;
+  }
+
+  /** Remembers which account made a message, for the thread that continues it. */
+  rememberMessage(messageId: string, accountId: string): void {
+    this.#storage.sql.exec(
+      "INSERT OR REPLACE INTO threads (message_id, account_id, made_at_ms) VALUES (?, ?, ?)",
+      messageId,
+      accountId,
+      this.#now(),
+    );
+  }
+
+  usage(): UsageReport {
+    return readUsage(this.#storage.sql, this.#now());
+  }
+
+  /** Sweeps leases that ran out, folds what ended an hour ago, and sleeps when nothing is left. */
+  async alarm(): Promise<void> {
+    this.#alarmAtMs = null;
+    const nowMs = this.#now();
+    const { sql } = this.#storage;
+    this.#storage.transactionSync(() => {
+      sql.exec(
+        "UPDATE requests SET state = 'unsettled' WHERE state = 'open' AND lease_until_ms <= ?",
+        nowMs,
+      );
+      const cutoff = firstIdOf(nowMs - KEEP_ROWS_MS);
+      sql.exec(FOLD_INTO_HOURLY, cutoff);
+      sql.exec(FOLD_INTO_LIFETIME, cutoff);
+      sql.exec(DELETE_FOLDED, cutoff);
+      sql.exec("DELETE FROM threads WHERE made_at_ms < ?", nowMs - KEEP_THREADS_MS);
+      sql.exec("DELETE FROM hourly WHERE hour_ms < ?", nowMs - KEEP_HOURLY_MS);
+    });
+    const { open, oldest } = sql
+      .exec<{ open: number; oldest: number | null }>(
+        "SELECT COUNT(*) FILTER (WHERE state = 'open') AS open, MIN(started_at_ms) AS oldest FROM requests",
+      )
+      .one();
+    if (open > 0) await this.#wakeWithin(SWEEP_EVERY_MS);
+    else if (oldest !== null) await this.#wakeWithin(oldest + KEEP_ROWS_MS + 1 - nowMs);
+  }
+
+  #threadAccount(messageId: string | null): string | null {
+    if (messageId === null) return null;
+    const row = this.#storage.sql
+      .exec<{ account_id: string }>(
+        "SELECT account_id FROM threads WHERE message_id = ?",
+        messageId,
+      )
+      .toArray()[0];
+    return row?.account_id ?? null;
+  }
+
+  async #wakeWithin(delayMs: number): Promise<void> {
+    const atMs = this.#now() + Math.max(0, delayMs);
+    if (this.#alarmAtMs === undefined) this.#alarmAtMs = await this.#storage.getAlarm();
+    if (this.#alarmAtMs !== null && this.#alarmAtMs <= atMs) return;
+    this.#alarmAtMs = atMs;
+    await this.#storage.setAlarm(atMs);
+  }
+}

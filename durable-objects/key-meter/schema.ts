@@ -1,0 +1,127 @@
+/**
+ * One `requests` row is lease and ledger line in one: written at admission, completed at
+ * settlement, folded into the hourly and lifetime sums an hour after it ended. Request ids begin
+ * with their time, so the primary key is also the index by time, and a row costs one write.
+ */
+export const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS policy (one INTEGER PRIMARY KEY CHECK (one = 1), policy TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS requests (
+    id TEXT PRIMARY KEY,
+    started_at_ms INTEGER NOT NULL,
+    lease_until_ms INTEGER NOT NULL,
+    state TEXT NOT NULL, -- open, settled, unsettled (its lease ran out)
+    model TEXT NOT NULL, -- as requested, bounded
+    answered_model TEXT,
+    outcome TEXT,
+    status INTEGER,
+    account_id TEXT,
+    attempts TEXT,
+    first_byte_ms INTEGER,
+    duration_ms INTEGER,
+    input_tokens INTEGER NOT NULL DEFAULT 0,
+    output_tokens INTEGER NOT NULL DEFAULT 0,
+    write_5m_tokens INTEGER NOT NULL DEFAULT 0,
+    write_1h_tokens INTEGER NOT NULL DEFAULT 0,
+    read_tokens INTEGER NOT NULL DEFAULT 0,
+    web_searches INTEGER NOT NULL DEFAULT 0,
+    service_tier TEXT,
+    speed TEXT,
+    inference_geo TEXT,
+    estimated INTEGER NOT NULL DEFAULT 0,
+    cost_nano INTEGER NOT NULL DEFAULT 0,
+    price_id TEXT,
+    price_known INTEGER NOT NULL DEFAULT 1
+  ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS hourly (
+    hour_ms INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    requests INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,
+    unsettled INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    write_5m_tokens INTEGER NOT NULL,
+    write_1h_tokens INTEGER NOT NULL,
+    read_tokens INTEGER NOT NULL,
+    web_searches INTEGER NOT NULL,
+    cost_nano INTEGER NOT NULL,
+    PRIMARY KEY (hour_ms, model)
+  ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS lifetime (
+    model TEXT PRIMARY KEY,
+    requests INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,
+    unsettled INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    write_5m_tokens INTEGER NOT NULL,
+    write_1h_tokens INTEGER NOT NULL,
+    read_tokens INTEGER NOT NULL,
+    web_searches INTEGER NOT NULL,
+    cost_nano INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS threads (
+    message_id TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL,
+    made_at_ms INTEGER NOT NULL
+  ) WITHOUT ROWID;
+`;
+
+/** The sums that `hourly` and `lifetime` keep, as SQL over `requests`. Order as in SUM_COLUMNS. */
+export const SUM_COLUMNS = [
+  "requests",
+  "failed",
+  "estimated",
+  "unsettled",
+  "input_tokens",
+  "output_tokens",
+  "write_5m_tokens",
+  "write_1h_tokens",
+  "read_tokens",
+  "web_searches",
+  "cost_nano",
+] as const;
+
+export type SumColumn = (typeof SUM_COLUMNS)[number];
+
+const SUM_OF: Record<SumColumn, string> = {
+  requests: "COUNT(*)",
+  failed: "SUM(outcome IS NULL OR outcome <> 'completed')",
+  estimated: "SUM(estimated)",
+  unsettled: "SUM(state = 'unsettled')",
+  input_tokens: "SUM(input_tokens)",
+  output_tokens: "SUM(output_tokens)",
+  write_5m_tokens: "SUM(write_5m_tokens)",
+  write_1h_tokens: "SUM(write_1h_tokens)",
+  read_tokens: "SUM(read_tokens)",
+  web_searches: "SUM(web_searches)",
+  cost_nano: "SUM(cost_nano)",
+};
+
+export const SUMS_OVER_REQUESTS = SUM_COLUMNS.map(
+  (column) => `${SUM_OF[column]} AS ${column}`,
+).join(", ");
+export const SUMS_OVER_ROLLUPS = SUM_COLUMNS.map((column) => `SUM(${column}) AS ${column}`).join(
+  ", ",
+);
+/** The model that sums are kept under: as upstream named it, else as it was asked for. */
+export const MODEL_OF_REQUEST = "COALESCE(answered_model, model)";
+
+const COLUMN_LIST = SUM_COLUMNS.join(", ");
+const ADD_UP = SUM_COLUMNS.map((column) => `${column} = ${column} + excluded.${column}`).join(", ");
+
+export const FOLD_INTO_HOURLY = `
+  INSERT INTO hourly (hour_ms, model, ${COLUMN_LIST})
+  SELECT started_at_ms - started_at_ms % 3600000, ${MODEL_OF_REQUEST}, ${SUMS_OVER_REQUESTS}
+  FROM requests WHERE id < ?1 AND state <> 'open' GROUP BY 1, 2
+  ON CONFLICT (hour_ms, model) DO UPDATE SET ${ADD_UP}`;
+
+export const FOLD_INTO_LIFETIME = `
+  INSERT INTO lifetime (model, ${COLUMN_LIST})
+  SELECT ${MODEL_OF_REQUEST}, ${SUMS_OVER_REQUESTS}
+  FROM requests WHERE id < ?1 AND state <> 'open' GROUP BY 1
+  ON CONFLICT (model) DO UPDATE SET ${ADD_UP}`;
+
+export const DELETE_FOLDED = "DELETE FROM requests WHERE id < ?1 AND state <> 'open'";

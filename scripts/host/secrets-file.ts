@@ -1,0 +1,172 @@
+import { randomBytes } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { parseEnv } from "node:util";
+import { hashPassword } from "../../src/admin/password.ts";
+import { createExclusively, replaceAtomically } from "./exclusive-file.ts";
+import { errorCode, Stop } from "./stop.ts";
+import { STORE_DIR } from "./worker-host.ts";
+
+const SECRETS_FILE = "secrets.env";
+const DIR_MODE = 0o700;
+const FILE_MODE = 0o600;
+/** Access for anyone but the owner. */
+const OTHERS_MASK = 0o077;
+const SECRET_BYTES = 32;
+const MIN_PASSWORD_CHARS = 12;
+const GENERATED_PASSWORD_CHARS = 24;
+/** Without characters that are mistaken for each other; 32 of them, so that no byte is favoured. */
+const PASSWORD_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789";
+const DEFAULT_USERNAME = "admin";
+
+const HEADER = `# Secrets of the relay whose state lies in this folder. Keep this file with that state, and back up
+# both: accounts are stored under ENCRYPTION_KEY and cannot be read without it.
+`;
+
+/** The names that a relay cannot start without and that are made for it. */
+export const SECRET_NAMES = [
+  "JWT_SECRET",
+  "ENCRYPTION_KEY",
+  "ADMIN_USERNAME",
+  "ADMIN_PASSWORD_HASH",
+] as const;
+
+export type SecretName = (typeof SECRET_NAMES)[number];
+export type Secrets = Partial<Record<SecretName, string>>;
+
+export interface SecretsRequest {
+  stateDir: string;
+  /** What comes from elsewhere and need not be made. */
+  given: Partial<Record<string, string>>;
+  /** The admin's first name and password; made up where missing. */
+  adminUsername?: string | undefined;
+  adminPassword?: string | undefined;
+  /** Replaces `hashPassword`, which takes a large part of a second. */
+  hash?: (password: string) => string;
+}
+
+export interface SecretsOutcome {
+  secrets: Secrets;
+  /** Names that were made now; empty on every later start. */
+  made: SecretName[];
+  /** A password that was made up now: shown once, never stored. */
+  newPassword: string | null;
+}
+
+/** Where the secrets of a state folder are kept. */
+export function secretsPath(stateDir: string): string {
+  return join(stateDir, SECRETS_FILE);
+}
+
+/**
+ * Reads the secrets of a state folder, and makes those that are missing.
+ *
+ * @throws Stop where a new encryption key would make stored accounts unreadable, or where the
+ *   given password is too short
+ */
+export function ensureSecrets(request: SecretsRequest): SecretsOutcome {
+  const { stateDir, given } = request;
+  const path = secretsPath(stateDir);
+  const stored = readSecrets(stateDir);
+  const missing = SECRET_NAMES.filter((name) => !given[name] && !stored?.[name]);
+  if (missing.length === 0) return { secrets: stored ?? {}, made: [], newPassword: null };
+  if (missing.includes("ENCRYPTION_KEY") && hasData(stateDir)) {
+    throw new Stop(
+      `${path} ${stored === null ? "is missing" : "holds no ENCRYPTION_KEY"}, but ${stateDir} holds a relay's data.
+Its accounts were stored under that key; a new one could not read them, so none was made.
+To go on with this data: put the file back from a backup, or give the old key as ENCRYPTION_KEY.
+To begin anew: move ${stateDir} away, or choose another folder with RELAY_STATE_DIR.`,
+    );
+  }
+
+  let newPassword: string | null = null;
+  const makers: Record<SecretName, () => string> = {
+    JWT_SECRET: randomSecret,
+    ENCRYPTION_KEY: randomSecret,
+    ADMIN_USERNAME: () => request.adminUsername || DEFAULT_USERNAME,
+    ADMIN_PASSWORD_HASH: () => {
+      if (request.adminPassword) checkPassword(request.adminPassword);
+      else newPassword = generatePassword();
+      return (request.hash ?? hashPassword)(request.adminPassword || newPassword || "");
+    },
+  };
+  const secrets: Secrets = { ...stored };
+  for (const name of missing) secrets[name] = makers[name]();
+
+  mkdirSync(stateDir, { recursive: true, mode: DIR_MODE });
+  const content = serialise(secrets);
+  if (stored !== null) {
+    replaceAtomically(path, content);
+  } else if (!createExclusively(path, content)) {
+    // Another start was faster: its set counts, and this one's is forgotten.
+    return ensureSecrets(request);
+  }
+  return { secrets, made: missing, newPassword };
+}
+
+/** @returns the stored secrets, or null where there is no file */
+export function readSecrets(stateDir: string): Secrets | null {
+  const path = secretsPath(stateDir);
+  try {
+    const text = readFileSync(path, "utf8");
+    if (process.platform !== "win32" && (statSync(path).mode & OTHERS_MASK) !== 0) {
+      chmodSync(path, FILE_MODE);
+    }
+    const parsed = parseEnv(text);
+    return Object.fromEntries(
+      SECRET_NAMES.flatMap((name) => (parsed[name] ? [[name, parsed[name]]] : [])),
+    );
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return null;
+    throw error;
+  }
+}
+
+/**
+ * Gives the admin another password; nothing else changes.
+ *
+ * @returns the password, where it was made up
+ */
+export function resetAdminPassword(stateDir: string, wanted?: string): string | null {
+  const stored = readSecrets(stateDir);
+  if (stored === null) {
+    throw new Stop(`${secretsPath(stateDir)} does not exist yet: run \`npm run setup\` first.`);
+  }
+  if (wanted) checkPassword(wanted);
+  const password = wanted || generatePassword();
+  replaceAtomically(
+    secretsPath(stateDir),
+    serialise({ ...stored, ADMIN_PASSWORD_HASH: hashPassword(password) }),
+  );
+  return wanted ? null : password;
+}
+
+/** Whether a relay has stored anything below this folder. */
+export function hasData(stateDir: string): boolean {
+  const store = join(stateDir, STORE_DIR);
+  return existsSync(store) && readdirSync(store).length > 0;
+}
+
+function checkPassword(password: string): void {
+  if (password.length < MIN_PASSWORD_CHARS) {
+    throw new Stop(`ADMIN_PASSWORD must have at least ${MIN_PASSWORD_CHARS} characters.`);
+  }
+}
+
+function randomSecret(): string {
+  return randomBytes(SECRET_BYTES).toString("hex");
+}
+
+function generatePassword(): string {
+  return Array.from(randomBytes(GENERATED_PASSWORD_CHARS), (byte) =>
+    PASSWORD_ALPHABET.charAt(byte % PASSWORD_ALPHABET.length),
+  ).join("");
+}
+
+/** Single quotes: a `$` in a password hash stays a `$` for every reader of such files. */
+function serialise(secrets: Secrets): string {
+  const lines = SECRET_NAMES.flatMap((name) =>
+    secrets[name] === undefined ? [] : [`${name}='${secrets[name].replaceAll("'", "")}'`],
+  );
+  return `${HEADER}${lines.join("\n")}\n`;
+}

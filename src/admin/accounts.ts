@@ -1,0 +1,320 @@
+import { Hono } from "hono";
+import type * as v from "valibot";
+import type {
+  AccountSettings,
+  LoginError,
+  NewCredential,
+  NotServing,
+} from "../../durable-objects/claude-account/contract.ts";
+import { type RosterRow, standingOf } from "../accounts/roster-row.ts";
+import { callObject } from "../durable-call.ts";
+import { canReachProxies } from "../egress/egress.ts";
+import { fail, ok, type Result } from "../result.ts";
+import { testAccount } from "./account-test.ts";
+import { audited } from "./audit.ts";
+import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
+import {
+  authUrlSchema,
+  createAccountSchema,
+  exchangeCodeSchema,
+  readBody,
+  updateAccountSchema,
+} from "./requests.ts";
+
+const NO_SUCH_ACCOUNT = "There is no account with this id.";
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const SECOND_MS = 1_000;
+
+/** `/admin/claude-accounts` */
+export const accountRoutes = new Hono<AdminEnv>()
+  .get("/", async (c) => {
+    const { rows } = await callObject(c.get("services").fleet, (fleet) => fleet.snapshot());
+    return success(c, { accounts: rows.map(shown) });
+  })
+
+  .post("/generate-auth-url", async (c) => {
+    const body = await readBody(c, authUrlSchema);
+    if (!body.ok) return failure(c, body.error.code, body.error.message);
+    const { proxy, accountId } = body.value;
+    const id = accountId ?? crypto.randomUUID();
+    if (accountId !== undefined && (await describe(c, accountId)) === null) {
+      return failure(c, "not_found", NO_SUCH_ACCOUNT);
+    }
+    return audited(c, "account.login_begin", id, {}, async () => {
+      const { authUrl, endsAtMs } = await account(c, id).beginLogin(proxy);
+      const data = {
+        authUrl,
+        sessionId: id,
+        expiresAt: new Date(endsAtMs).toISOString(),
+        instructions: [
+          "Open the link and sign in with the Claude account that the relay is to use.",
+          "Agree, and copy the whole code that the page then shows.",
+          "Paste the code here within ten minutes.",
+        ],
+      };
+      return { done: true, result: success(c, data) };
+    });
+  })
+
+  .post("/exchange-code", async (c) => {
+    const body = await readBody(c, exchangeCodeSchema);
+    if (!body.ok) return failure(c, body.error.code, body.error.message);
+    const { sessionId, authorizationCode, callbackUrl } = body.value;
+    return audited(c, "account.login_finish", sessionId, {}, async () => {
+      const paste = authorizationCode ?? callbackUrl ?? "";
+      // Not repeated on a fault: a code works once.
+      const finished = await account(c, sessionId).finishLogin(paste);
+      if (!finished.ok) return { done: false, result: loginFailure(c, finished.error) };
+      const { profile, renewed } = finished.value;
+      if (renewed) changed(c, sessionId);
+      return { done: true, result: success(c, { sessionId, profile, renewed }) };
+    });
+  })
+
+  .post("/", async (c) => {
+    const body = await readBody(c, createAccountSchema);
+    if (!body.ok) return failure(c, body.error.code, body.error.message);
+    const source = sourceOf(body.value);
+    if (!source.ok) return failure(c, "bad_request", source.error);
+    const { name, description, priority, enabled, proxy } = body.value;
+    const settings: AccountSettings = { name, description, priority, enabled };
+    const { sessionId, credential } = source.value;
+    const id = sessionId ?? crypto.randomUUID();
+    const detail = { name, kind: credential?.kind ?? "oauth", hasProxy: proxy !== null };
+    return audited(c, "account.create", id, detail, async () => {
+      const row =
+        credential === null
+          ? await account(c, id).createFromLogin(settings)
+          : await account(c, id).create(settings, credential, proxy);
+      if (row === null) {
+        const message =
+          "This login is not finished, has ended, or was used already. Make a new link.";
+        return { done: false, result: failure(c, "conflict", message) };
+      }
+      changed(c, id);
+      return { done: true, result: success(c, shown(row), 201) };
+    });
+  })
+
+  .get("/:id", async (c) => {
+    const row = await describe(c, c.req.param("id"));
+    if (row === null) return failure(c, "not_found", NO_SUCH_ACCOUNT);
+    const proxy = await callObject(
+      () => account(c, row.id),
+      (object) => object.describeProxy(),
+    );
+    return success(c, { ...shown(row), proxy });
+  })
+
+  .put("/:id", async (c) => {
+    const body = await readBody(c, updateAccountSchema);
+    if (!body.ok) return failure(c, body.error.code, body.error.message);
+    const before = await describe(c, c.req.param("id"));
+    if (before === null) return failure(c, "not_found", NO_SUCH_ACCOUNT);
+    const { proxy, ...given } = body.value;
+    const patch = Object.fromEntries(
+      Object.entries(given).filter(([, value]) => value !== undefined),
+    ) as Partial<AccountSettings>;
+    const detail = {
+      before: Object.fromEntries(
+        Object.keys(patch).map((field) => [field, before[field as keyof AccountSettings]]),
+      ),
+      after: patch,
+      ...(proxy === undefined ? {} : { proxy: proxy === null ? "removed" : "set" }),
+    };
+    return audited(c, "account.update", before.id, detail, async () => {
+      const row = await account(c, before.id).update(patch, proxy);
+      changed(c, before.id);
+      return row === null
+        ? { done: false, result: failure(c, "not_found", NO_SUCH_ACCOUNT) }
+        : { done: true, result: success(c, shown(row)) };
+    });
+  })
+
+  .delete("/:id", async (c) => {
+    const row = await describe(c, c.req.param("id"));
+    if (row === null) return failure(c, "not_found", NO_SUCH_ACCOUNT);
+    return audited(c, "account.delete", row.id, { name: row.name }, async () => {
+      const done = await account(c, row.id).remove();
+      changed(c, row.id);
+      return { done, result: success(c, { id: row.id, deleted: true }) };
+    });
+  })
+
+  .post("/:id/reset", async (c) => {
+    const id = c.req.param("id");
+    if ((await describe(c, id)) === null) return failure(c, "not_found", NO_SUCH_ACCOUNT);
+    return audited(c, "account.reset", id, {}, async () => {
+      const row = await account(c, id).reset();
+      changed(c, id);
+      return row === null
+        ? { done: false, result: failure(c, "not_found", NO_SUCH_ACCOUNT) }
+        : { done: true, result: success(c, shown(row)) };
+    });
+  })
+
+  .post("/:id/refresh", async (c) => {
+    const id = c.req.param("id");
+    if ((await describe(c, id)) === null) return failure(c, "not_found", NO_SUCH_ACCOUNT);
+    return audited(c, "account.refresh", id, {}, async () => {
+      const refreshed = await account(c, id).refreshNow();
+      changed(c, id);
+      return refreshed.ok
+        ? { done: true, result: success(c, shown(refreshed.value)) }
+        : { done: false, result: notServing(c, refreshed.error) };
+    });
+  })
+
+  .post("/:id/test", async (c) => {
+    const row = await describe(c, c.req.param("id"));
+    if (row === null) return failure(c, "not_found", NO_SUCH_ACCOUNT);
+    return success(c, await testAccount(c.get("services"), row));
+  });
+
+interface Source {
+  sessionId: string | null;
+  credential: NewCredential | null;
+}
+
+/** Where the new account's credential comes from: exactly one of the four ways. */
+function sourceOf(body: v.InferOutput<typeof createAccountSchema>): Result<Source, string> {
+  const { apiKey, setupToken, claudeAiOauth, sessionId } = body;
+  const given = [apiKey, setupToken, claudeAiOauth, sessionId].filter((way) => way !== undefined);
+  if (given.length !== 1) {
+    return fail("Give exactly one of apiKey, setupToken, claudeAiOauth or sessionId.");
+  }
+  if (sessionId !== undefined) {
+    if (body.proxy !== null) {
+      return fail(
+        "The proxy of a login is set when its link is made, so that the login uses it too.",
+      );
+    }
+    return ok({ sessionId, credential: null });
+  }
+  const mistaken = mistakenSecret(apiKey, setupToken);
+  if (mistaken !== null) return fail(mistaken);
+  const plain = { refresh: null, expiresAtMs: null, scopes: [] };
+  if (apiKey !== undefined) {
+    return ok({ sessionId: null, credential: { kind: "api_key", access: apiKey, ...plain } });
+  }
+  if (setupToken !== undefined) {
+    return ok({
+      sessionId: null,
+      credential: { kind: "setup_token", access: setupToken, ...plain },
+    });
+  }
+  const file = claudeAiOauth;
+  if (file === undefined) return fail("No credential was given.");
+  const credential: NewCredential = {
+    kind: "oauth",
+    access: file.accessToken,
+    refresh: file.refreshToken ?? null,
+    // Without a time the token may have run out already: it is refreshed before its first use.
+    expiresAtMs: file.expiresAt ?? (file.refreshToken == null ? null : 0),
+    scopes: file.scopes,
+  };
+  return ok({ sessionId: null, credential });
+}
+
+/** Known prefixes tell when a secret was pasted into the wrong field. */
+function mistakenSecret(apiKey: string | undefined, setupToken: string | undefined): string | null {
+  const secret = apiKey ?? setupToken ?? "";
+  if (secret.startsWith("cr_")) {
+    return "That is a relay key of this system, not a credential of Anthropic's.";
+  }
+  if (secret.startsWith("sk-ant-ort")) {
+    return "That is a refresh token. Paste the whole credentials file as claudeAiOauth instead.";
+  }
+  if (apiKey?.startsWith("sk-ant-oat")) {
+    return "That is an OAuth token, not an API key. Give it as setupToken.";
+  }
+  if (setupToken?.startsWith("sk-ant-api")) {
+    return "That is an API key, not a setup token. Give it as apiKey.";
+  }
+  return null;
+}
+
+function account(c: AdminContext, id: string) {
+  return c.get("services").account(id);
+}
+
+/** The account's row, or null; ids of another shape wake no object. */
+async function describe(c: AdminContext, id: string): Promise<RosterRow | null> {
+  if (!UUID.test(id)) return null;
+  return callObject(
+    () => account(c, id),
+    (object) => object.describe(),
+  );
+}
+
+/** Makes this isolate see the change with its next request; the others follow within seconds. */
+function changed(c: AdminContext, id: string): void {
+  c.get("services").roster.forget();
+  c.get("services").credentials.forget(id);
+}
+
+function loginFailure(c: AdminContext, error: LoginError): Response {
+  if (error.kind === "token_error") {
+    const { kind, message } = error.error;
+    return kind === "unreachable" || kind === "rate_limited"
+      ? failure(
+          c,
+          "upstream_failed",
+          `Anthropic's login could not be reached: ${message}. Try again.`,
+        )
+      : failure(
+          c,
+          "bad_request",
+          `Anthropic refused this code: ${message} Copy the whole code from the newest link; a code works once.`,
+        );
+  }
+  return failure(c, error.kind === "no_egress" ? "unavailable" : "bad_request", error.message);
+}
+
+function notServing(c: AdminContext, error: NotServing): Response {
+  const waitMs = error.retryAtMs === null ? null : Math.max(0, error.retryAtMs - Date.now());
+  return failure(
+    c,
+    error.kind === "refresh_failed" && waitMs === null ? "bad_request" : "upstream_failed",
+    error.message,
+    waitMs === null ? undefined : Math.ceil(waitMs / SECOND_MS),
+  );
+}
+
+/** An account as people see it: no secret, times in ISO 8601. */
+function shown(row: RosterRow) {
+  const nowMs = Date.now();
+  const iso = (atMs: number | null) => (atMs === null ? null : new Date(atMs).toISOString());
+  const standing = standingOf(row, "", nowMs, canReachProxies);
+  return {
+    id: row.id,
+    name: row.name,
+    description: row.description,
+    kind: row.kind,
+    enabled: row.enabled,
+    priority: row.priority,
+    hasProxy: row.hasProxy,
+    status: standing.kind,
+    trouble:
+      row.trouble === null
+        ? null
+        : {
+            kind: row.trouble.kind,
+            detail: row.trouble.detail,
+            since: iso(row.trouble.sinceMs),
+            until: iso(row.trouble.untilMs),
+          },
+    coolDowns: row.coolDowns
+      .filter(({ untilMs }) => untilMs > nowMs)
+      .map(({ scope, untilMs, reason }) => ({ scope, until: iso(untilMs), reason })),
+    windows: Object.fromEntries(
+      Object.entries(row.windows).map(([name, { status, utilisation, resetAtMs }]) => [
+        name,
+        { status: status ?? null, utilisation: utilisation ?? null, reset: iso(resetAtMs ?? null) },
+      ]),
+    ),
+    profile: row.profile,
+    createdAt: iso(row.createdAtMs),
+    credentialExpiresAt: iso(row.credentialExpiresAtMs),
+  };
+}

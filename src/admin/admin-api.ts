@@ -1,0 +1,145 @@
+import { Hono } from "hono";
+import { deleteCookie, setCookie } from "hono/cookie";
+import { describeError } from "../background.ts";
+import { callObject } from "../durable-call.ts";
+import { KeyStoreUnavailable } from "../keys/key-store.ts";
+import { servicesOf } from "../relay/services.ts";
+import { newRequestId } from "../request-id.ts";
+import { accountRoutes } from "./accounts.ts";
+import { eventLog } from "./audit.ts";
+import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
+import { keyRoutes } from "./keys.ts";
+import { loginSchema, readBody } from "./requests.ts";
+import {
+  adminGate,
+  issueSession,
+  readSession,
+  SESSION_COOKIE,
+  SESSION_LIFETIME_S,
+} from "./session.ts";
+
+const SECOND_MS = 1_000;
+const AUDIT_PAGE = 100;
+/** The one route that is open to those who are not signed in. */
+const LOGIN_PATH = "/admin/login";
+const COOKIE = { path: "/admin", httpOnly: true, sameSite: "Strict" } as const;
+
+/** The admin API: for the panel and the CLI. Every route but login needs a session. */
+export const adminApi = new Hono<AdminEnv>();
+
+adminApi.use(async (c, next) => {
+  const requestId = newRequestId(Date.now());
+  c.set("requestId", requestId);
+  c.header("x-relay-request-id", requestId);
+  c.header("cache-control", "no-store");
+  c.header("x-content-type-options", "nosniff");
+  const services = servicesOf(c.env);
+  if (!services.ok) {
+    return failure(c, "not_configured", `The relay is not configured. ${services.error.join(" ")}`);
+  }
+  c.set("services", services.value);
+  if (c.req.path === LOGIN_PATH) return next();
+  const read = await readSession(c);
+  if (read.kind === "forbidden_origin") {
+    return failure(c, "forbidden_origin", "This request came from another site than the panel's.");
+  }
+  if (read.kind === "none") {
+    return failure(c, "not_signed_in", "Sign in first: POST /admin/login. Sessions last 12 hours.");
+  }
+  c.set("admin", read.session);
+  return next();
+});
+
+adminApi.post("/admin/login", async (c) => {
+  const body = await readBody(c, loginSchema);
+  if (!body.ok) return failure(c, body.error.code, body.error.message);
+  const { username, password } = body.value;
+  // Not repeated on a fault: each call counts as a try.
+  const login = await adminGate(c.env).login(username, password, clientAddress(c));
+  if (!login.ok) return loginRefused(c, login.error);
+  const { config, log } = c.get("services");
+  const { token, expiresAtMs } = await issueSession(config, Date.now());
+  const secure = new URL(c.req.url).protocol === "https:";
+  setCookie(c, SESSION_COOKIE, token, { ...COOKIE, secure, maxAge: SESSION_LIFETIME_S });
+  log("info", "admin.login", { requestId: c.get("requestId") });
+  const expiresAt = new Date(expiresAtMs).toISOString();
+  return success(c, { token, username: config.adminUsername, expiresAt });
+});
+
+adminApi.post("/admin/logout", async (c) => {
+  const { sessionId, expiresAtMs } = c.get("admin");
+  await callObject(
+    () => adminGate(c.env),
+    (gate) => gate.endSession(sessionId, expiresAtMs),
+  );
+  deleteCookie(c, SESSION_COOKIE, COOKIE);
+  return success(c, { signedOut: true });
+});
+
+adminApi.get("/admin/session", (c) => {
+  const { name, expiresAtMs } = c.get("admin");
+  return success(c, { username: name, expiresAt: new Date(expiresAtMs).toISOString() });
+});
+
+adminApi.get("/admin/audit", async (c) => {
+  const before = Math.trunc(Number(c.req.query("before"))) || null;
+  const limit = Math.trunc(Number(c.req.query("limit"))) || AUDIT_PAGE;
+  const acts = await callObject(
+    () => eventLog(c.env),
+    (log) => log.audit(before, Math.max(1, limit)),
+  );
+  const entries = acts.map(({ atMs, ...act }) => ({ ...act, at: new Date(atMs).toISOString() }));
+  return success(c, { entries });
+});
+
+adminApi.route("/admin/api-keys", keyRoutes);
+adminApi.route("/admin/claude-accounts", accountRoutes);
+
+adminApi.notFound((c) =>
+  failure(
+    c,
+    "not_found",
+    `There is no ${c.req.method} ${c.req.path.slice(0, 100)} in the admin API.`,
+  ),
+);
+
+adminApi.onError((error, c) => {
+  const log = servicesOf(c.env);
+  if (log.ok) {
+    log.value.log("error", "admin.failed", {
+      requestId: c.get("requestId"),
+      error: describeError(error),
+    });
+  }
+  if (error instanceof KeyStoreUnavailable) {
+    const message = "The store of relay keys does not answer. Nothing more was changed; try again.";
+    return failure(c, "unavailable", message);
+  }
+  const message = "The relay could not finish this. Its log has the details under this request id.";
+  return failure(c, "internal", message);
+});
+
+function loginRefused(
+  c: AdminContext,
+  refusal: { kind: "wrong_credentials" } | { kind: "throttled"; retryAtMs: number },
+): Response {
+  c.get("services").log("warn", "admin.login_refused", {
+    requestId: c.get("requestId"),
+    reason: refusal.kind,
+  });
+  if (refusal.kind === "wrong_credentials") {
+    return failure(c, "login_failed", "Wrong user name or password.");
+  }
+  const seconds = Math.max(1, Math.ceil((refusal.retryAtMs - Date.now()) / SECOND_MS));
+  const message = `Too many wrong passwords from your address. Try again in ${seconds} s.`;
+  return failure(c, "login_throttled", message, seconds);
+}
+
+/**
+ * The address to count login failures by. Only Cloudflare's edge sets it truthfully; on one's own
+ * machine there is none, and all tries count together.
+ */
+function clientAddress(c: AdminContext): string {
+  const onEdge = c.req.raw.cf !== undefined;
+  return (onEdge ? c.req.header("cf-connecting-ip") : undefined) ?? "local";
+}

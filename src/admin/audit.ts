@@ -1,0 +1,52 @@
+import { EVENT_LOG_NAME } from "../../durable-objects/event-log.ts";
+import { callObject, remote } from "../durable-call.ts";
+import type { AdminContext } from "./envelope.ts";
+
+export interface Act<T> {
+  result: T;
+  /** False where the act was refused after all, or failed. */
+  done: boolean;
+  /** The id of what was made, where it had none before. */
+  target?: string;
+  /** What changed, without secrets. */
+  detail?: Record<string, unknown>;
+}
+
+/**
+ * Carries out an admin act between two lines of the audit trail. Where the first line cannot be
+ * written, the act does not happen.
+ */
+export async function audited<T>(
+  c: AdminContext,
+  action: string,
+  target: string | null,
+  detail: Record<string, unknown>,
+  act: () => Promise<Act<T>>,
+): Promise<T> {
+  const actor = c.get("admin").name;
+  const id = await callObject(
+    () => eventLog(c.env),
+    (log) => log.begin({ actor, action, target, detail }),
+  );
+  const finish = (
+    outcome: "done" | "failed",
+    made: string | null,
+    after: Record<string, unknown>,
+  ) =>
+    callObject(
+      () => eventLog(c.env),
+      (log) => log.finish(id, outcome, made, after),
+    );
+  try {
+    const { result, done, target: made = null, detail: after = {} } = await act();
+    await finish(done ? "done" : "failed", made, after);
+    return result;
+  } catch (error) {
+    await finish("failed", null, {});
+    throw error;
+  }
+}
+
+export function eventLog(env: Env) {
+  return remote(env.EVENT_LOG, EVENT_LOG_NAME);
+}

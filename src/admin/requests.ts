@@ -1,0 +1,161 @@
+import * as v from "valibot";
+import { KEY_DESCRIPTION_MAX_CHARS, KEY_NAME_MAX_CHARS } from "../keys/key-record.ts";
+import { fail, ok, type Result } from "../result.ts";
+import type { AdminContext } from "./envelope.ts";
+
+/** Larger than any admin body. */
+const MAX_BODY_BYTES = 256 * 1024;
+const MAX_NAMED_PROBLEMS = 3;
+const SECRET_MAX_CHARS = 8_000;
+const PASTE_MAX_CHARS = 4_000;
+
+const nameSchema = v.pipe(
+  v.string(),
+  v.trim(),
+  v.nonEmpty("must not be empty"),
+  v.maxLength(KEY_NAME_MAX_CHARS),
+  v.regex(/^\P{Cc}*$/u, "must not hold control characters"),
+);
+const descriptionSchema = v.pipe(v.string(), v.trim(), v.maxLength(KEY_DESCRIPTION_MAX_CHARS));
+/** ISO 8601 with a zone, or null for never; unix milliseconds afterwards. */
+const timeSchema = v.nullable(
+  v.pipe(
+    v.string(),
+    v.isoTimestamp("must be a time such as 2027-01-31T00:00:00Z"),
+    v.transform((text) => Date.parse(text)),
+  ),
+);
+const idSchema = v.pipe(v.string(), v.uuid());
+/** What goes into a header: visible ASCII, nothing else. */
+const secretSchema = v.pipe(
+  v.string(),
+  v.trim(),
+  v.nonEmpty("must not be empty"),
+  v.maxLength(SECRET_MAX_CHARS),
+  v.regex(/^[\x21-\x7e]+$/, "holds a character that no credential has; was it copied whole?"),
+);
+
+const proxySchema = v.strictObject({
+  type: v.picklist(["socks5", "http", "https"]),
+  host: v.pipe(v.string(), v.trim(), v.regex(/^[A-Za-z0-9.:[\]-]{1,253}$/, "is no host name")),
+  port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
+  username: v.optional(v.pipe(v.string(), v.maxLength(255))),
+  password: v.optional(v.pipe(v.string(), v.maxLength(255))),
+});
+
+export const loginSchema = v.strictObject({
+  username: v.pipe(v.string(), v.maxLength(200)),
+  password: v.pipe(v.string(), v.maxLength(1_000)),
+});
+
+export const createKeySchema = v.strictObject({
+  name: nameSchema,
+  description: v.optional(descriptionSchema, ""),
+  enabled: v.optional(v.boolean(), true),
+  expiresAt: v.optional(timeSchema, null),
+});
+
+export const updateKeySchema = v.strictObject({
+  name: v.optional(nameSchema),
+  description: v.optional(descriptionSchema),
+  enabled: v.optional(v.boolean()),
+  expiresAt: v.optional(timeSchema),
+});
+
+const accountSettings = {
+  name: nameSchema,
+  description: v.optional(descriptionSchema, ""),
+  priority: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100)), 50),
+  enabled: v.optional(v.boolean(), true),
+};
+
+const credentialsFileSchema = v.looseObject({
+  accessToken: secretSchema,
+  refreshToken: v.nullish(secretSchema),
+  expiresAt: v.nullish(v.pipe(v.number(), v.minValue(0))),
+  scopes: v.optional(v.array(v.string()), []),
+});
+
+export const createAccountSchema = v.strictObject({
+  ...accountSettings,
+  proxy: v.optional(v.nullable(proxySchema), null),
+  apiKey: v.optional(secretSchema),
+  setupToken: v.optional(secretSchema),
+  claudeAiOauth: v.optional(credentialsFileSchema),
+  sessionId: v.optional(idSchema),
+});
+
+export const updateAccountSchema = v.strictObject({
+  name: v.optional(accountSettings.name),
+  description: v.optional(descriptionSchema),
+  priority: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100))),
+  enabled: v.optional(v.boolean()),
+  proxy: v.optional(v.nullable(proxySchema)),
+});
+
+export const authUrlSchema = v.strictObject({
+  proxy: v.optional(v.nullable(proxySchema), null),
+  /** An existing account that logs in again. */
+  accountId: v.optional(idSchema),
+});
+
+export const exchangeCodeSchema = v.pipe(
+  v.strictObject({
+    sessionId: idSchema,
+    authorizationCode: v.optional(v.pipe(v.string(), v.maxLength(PASTE_MAX_CHARS))),
+    callbackUrl: v.optional(v.pipe(v.string(), v.maxLength(PASTE_MAX_CHARS))),
+  }),
+  v.check(
+    ({ authorizationCode, callbackUrl }) =>
+      (authorizationCode === undefined) !== (callbackUrl === undefined),
+    "needs either authorizationCode or callbackUrl",
+  ),
+);
+
+export type BodyError = { code: "bad_request" | "body_too_large"; message: string };
+
+/** Reads and checks a JSON body. @returns a message that names each wrong field, never its value */
+export async function readBody<Schema extends v.GenericSchema>(
+  c: AdminContext,
+  schema: Schema,
+): Promise<Result<v.InferOutput<Schema>, BodyError>> {
+  if (Number(c.req.header("content-length") ?? 0) > MAX_BODY_BYTES) return fail(TOO_LARGE);
+  const bytes = await c.req.arrayBuffer();
+  if (bytes.byteLength > MAX_BODY_BYTES) return fail(TOO_LARGE);
+  let body: unknown;
+  try {
+    body = bytes.byteLength === 0 ? {} : JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return fail({ code: "bad_request", message: "The body is not JSON." });
+  }
+  const parsed = v.safeParse(schema, body);
+  if (parsed.success) return ok(parsed.output);
+  const problems = parsed.issues.slice(0, MAX_NAMED_PROBLEMS).map(describe);
+  return fail({ code: "bad_request", message: `${problems.join("; ")}.` });
+}
+
+const TOO_LARGE: BodyError = {
+  code: "body_too_large",
+  message: `The body is larger than ${MAX_BODY_BYTES / 1024} KiB.`,
+};
+
+function describe(issue: v.BaseIssue<unknown>): string {
+  const path = v.getDotPath(issue) ?? "body";
+  if (issue.type === "strict_object") {
+    return issue.expected === "never" ? `${path} is not a field here` : `${path} is missing`;
+  }
+  // The library's own messages quote what was received: that may be a secret.
+  const own = issue.message.startsWith("Invalid");
+  if (!own) return `${path} ${issue.message}`;
+  const requirement = issue.requirement instanceof RegExp ? undefined : issue.requirement;
+  switch (issue.type) {
+    case "max_length":
+      return `${path} must have at most ${requirement} characters`;
+    case "min_value":
+      return `${path} must be at least ${requirement}`;
+    case "max_value":
+      return `${path} must be at most ${requirement}`;
+    default:
+      return `${path} must be ${issue.expected ?? `a valid ${issue.type.replaceAll("_", " ")}`}`;
+  }
+}

@@ -1,0 +1,105 @@
+import { getCookie } from "hono/cookie";
+import { jwtVerify, SignJWT } from "jose";
+import { ADMIN_GATE_NAME } from "../../durable-objects/admin-gate.ts";
+import { callObject, remote } from "../durable-call.ts";
+import { toHex } from "../keys/key-format.ts";
+import type { AdminContext } from "./envelope.ts";
+
+/** A working day; after it the admin signs in again. */
+export const SESSION_LIFETIME_S = 12 * 60 * 60;
+export const SESSION_COOKIE = "relay_session";
+/** Pinned when a session is checked: no other algorithm, and never none. */
+const ALGORITHM = "HS256";
+const ISSUER = "claude-edge-relay";
+const AUDIENCE = "admin";
+const PASSWORD_MARK_CHARS = 16;
+
+const encoder = new TextEncoder();
+
+export interface AdminSession {
+  name: string;
+  sessionId: string;
+  expiresAtMs: number;
+}
+
+/** Signs a session. It ends by itself, by signing out, or when the password is changed. */
+export async function issueSession(
+  config: { jwtSecret: string; adminUsername: string; adminPasswordHash: string },
+  nowMs: number,
+): Promise<{ token: string; expiresAtMs: number }> {
+  const issuedAtS = Math.floor(nowMs / 1000);
+  const token = await new SignJWT({ pwd: await passwordMark(config.adminPasswordHash) })
+    .setProtectedHeader({ alg: ALGORITHM })
+    .setSubject(config.adminUsername)
+    .setJti(crypto.randomUUID())
+    .setIssuer(ISSUER)
+    .setAudience(AUDIENCE)
+    .setIssuedAt(issuedAtS)
+    .setExpirationTime(issuedAtS + SESSION_LIFETIME_S)
+    .sign(encoder.encode(config.jwtSecret));
+  return { token, expiresAtMs: (issuedAtS + SESSION_LIFETIME_S) * 1000 };
+}
+
+/**
+ * The session of a request: by bearer token, else by cookie. A cookie counts on a changing request
+ * only where the browser says that it comes from this very origin.
+ */
+export async function readSession(
+  c: AdminContext,
+): Promise<
+  { kind: "signed_in"; session: AdminSession } | { kind: "none" } | { kind: "forbidden_origin" }
+> {
+  const bearer = /^bearer +(.+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+  const token = bearer ?? getCookie(c, SESSION_COOKIE);
+  if (token === undefined) return { kind: "none" };
+  if (bearer === undefined && changesSomething(c.req.method) && !isSameOrigin(c)) {
+    return { kind: "forbidden_origin" };
+  }
+  const session = await verify(c, token);
+  return session === null ? { kind: "none" } : { kind: "signed_in", session };
+}
+
+async function verify(c: AdminContext, token: string): Promise<AdminSession | null> {
+  const { config } = c.get("services");
+  let session: AdminSession;
+  try {
+    const { payload } = await jwtVerify(token, encoder.encode(config.jwtSecret), {
+      algorithms: [ALGORITHM],
+      issuer: ISSUER,
+      audience: AUDIENCE,
+      requiredClaims: ["sub", "jti", "exp"],
+    });
+    if (payload.pwd !== (await passwordMark(config.adminPasswordHash))) return null;
+    session = {
+      name: payload.sub ?? "",
+      sessionId: payload.jti ?? "",
+      expiresAtMs: (payload.exp ?? 0) * 1000,
+    };
+  } catch {
+    return null;
+  }
+  const ended = await callObject(
+    () => adminGate(c.env),
+    (gate) => gate.isEnded(session.sessionId),
+  );
+  return ended ? null : session;
+}
+
+export function adminGate(env: Env) {
+  return remote(env.ADMIN_GATE, ADMIN_GATE_NAME);
+}
+
+/** Changes with the password, and tells nothing of it. */
+async function passwordMark(passwordHash: string): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", encoder.encode(passwordHash));
+  return toHex(new Uint8Array(digest)).slice(0, PASSWORD_MARK_CHARS);
+}
+
+function changesSomething(method: string): boolean {
+  return method !== "GET" && method !== "HEAD";
+}
+
+function isSameOrigin(c: AdminContext): boolean {
+  const origin = c.req.header("origin");
+  return origin !== undefined && origin === new URL(c.req.url).origin;
+}

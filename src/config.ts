@@ -1,0 +1,175 @@
+import { parsePasswordHash } from "./admin/password.ts";
+
+/** Shortest accepted secret, in characters: 32 characters of hex still carry 128 bits. */
+const MIN_SECRET_CHARS = 32;
+
+/** The bindings that configuration is read from. Tests and scripts hand over plain objects. */
+export type ConfigSource = {
+  readonly [name in ConfigName]?: string | undefined;
+};
+
+/** Every name that configures the relay, as vars or as secrets. */
+export const CONFIG_NAMES = [
+  "ANTHROPIC_API_URL",
+  "OAUTH_AUTHORIZE_URL",
+  "OAUTH_TOKEN_URL",
+  "OAUTH_CLIENT_ID",
+  "OAUTH_REDIRECT_URI",
+  "OAUTH_SCOPES",
+  "KEY_STORE",
+  "FORWARD_PROXY_URL",
+  "RATE_LIMIT_HEADERS",
+  "LOG_LEVEL",
+  "JWT_SECRET",
+  "ENCRYPTION_KEY",
+  "ENCRYPTION_KEY_PREVIOUS",
+  "ADMIN_USERNAME",
+  "ADMIN_PASSWORD_HASH",
+] as const;
+
+export type ConfigName = (typeof CONFIG_NAMES)[number];
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+export interface OAuthConfig {
+  authorizeUrl: string;
+  tokenUrl: string;
+  clientId: string;
+  redirectUri: string;
+  /** Space separated, as they go into the authorization URL. */
+  scopes: string;
+}
+
+export interface RelayConfig {
+  /** Origin and optional path prefix, without a trailing slash. */
+  anthropicApiUrl: string;
+  oauth: OAuthConfig;
+  /** Empty where no forward proxy is configured. */
+  forwardProxyUrl: string;
+  stripRateLimitHeaders: boolean;
+  logLevel: LogLevel;
+  jwtSecret: string;
+  encryptionKey: string;
+  /** Older keys that may still decrypt, newest first. */
+  previousEncryptionKeys: string[];
+  adminUsername: string;
+  adminPasswordHash: string;
+}
+
+/** One thing wrong with the configuration: which name, and a sentence that says what mends it. */
+export interface ConfigProblem {
+  name: ConfigName;
+  message: string;
+}
+
+const MEND_SECRETS =
+  "run `npm run setup` for a relay on this machine, or `npx wrangler secret put` for a deployed one";
+
+/**
+ * Reads and checks the whole configuration.
+ *
+ * @returns the configuration, or every problem found, so that an operator mends all of them at once.
+ *   No message ever holds a value.
+ */
+export function readConfig(
+  source: ConfigSource,
+): { ok: true; value: RelayConfig } | { ok: false; error: ConfigProblem[] } {
+  const problems: ConfigProblem[] = [];
+  const text = (name: ConfigName): string => (source[name] ?? "").trim();
+
+  const secret = (name: "JWT_SECRET" | "ENCRYPTION_KEY"): string => {
+    const value = text(name);
+    if (value === "") {
+      problems.push({ name, message: `${name} is missing: ${MEND_SECRETS}.` });
+    } else if (value.length < MIN_SECRET_CHARS) {
+      problems.push({
+        name,
+        message: `${name} is shorter than ${MIN_SECRET_CHARS} characters: ${MEND_SECRETS}.`,
+      });
+    } else if (new Set(value).size < 8) {
+      problems.push({
+        name,
+        message: `${name} repeats few characters and is weak: ${MEND_SECRETS}.`,
+      });
+    }
+    return value;
+  };
+
+  const url = (name: ConfigName): string => {
+    const value = text(name).replace(/\/+$/, "");
+    if (!isHttpUrl(value)) {
+      problems.push({
+        name,
+        message: `${name} must be an http(s) URL, such as https://example.com.`,
+      });
+    }
+    return value;
+  };
+
+  const oneOf = <T extends string>(name: ConfigName, choices: readonly T[], fallback: T): T => {
+    const value = text(name) || fallback;
+    const choice = choices.find((candidate) => candidate === value);
+    if (choice === undefined) {
+      problems.push({ name, message: `${name} must be one of: ${choices.join(", ")}.` });
+    }
+    return choice ?? fallback;
+  };
+
+  const adminUsername = text("ADMIN_USERNAME");
+  if (adminUsername === "") {
+    problems.push({
+      name: "ADMIN_USERNAME",
+      message: `ADMIN_USERNAME is missing: ${MEND_SECRETS}.`,
+    });
+  }
+  const adminPasswordHash = text("ADMIN_PASSWORD_HASH");
+  if (parsePasswordHash(adminPasswordHash) === null) {
+    problems.push({
+      name: "ADMIN_PASSWORD_HASH",
+      message: `ADMIN_PASSWORD_HASH is missing or is no scrypt hash of this relay: ${MEND_SECRETS}.`,
+    });
+  }
+  const forwardProxyUrl = text("FORWARD_PROXY_URL").replace(/\/+$/, "");
+  if (forwardProxyUrl !== "" && !isHttpUrl(forwardProxyUrl)) {
+    problems.push({
+      name: "FORWARD_PROXY_URL",
+      message: "FORWARD_PROXY_URL must be an http(s) URL, or empty.",
+    });
+  }
+  const clientId = text("OAUTH_CLIENT_ID");
+  if (clientId === "") {
+    problems.push({
+      name: "OAUTH_CLIENT_ID",
+      message: "OAUTH_CLIENT_ID is empty: see wrangler.toml.",
+    });
+  }
+  oneOf("KEY_STORE", ["kv"], "kv");
+
+  const config: RelayConfig = {
+    anthropicApiUrl: url("ANTHROPIC_API_URL"),
+    oauth: {
+      authorizeUrl: url("OAUTH_AUTHORIZE_URL"),
+      tokenUrl: url("OAUTH_TOKEN_URL"),
+      clientId,
+      redirectUri: url("OAUTH_REDIRECT_URI"),
+      scopes: text("OAUTH_SCOPES"),
+    },
+    forwardProxyUrl,
+    stripRateLimitHeaders: oneOf("RATE_LIMIT_HEADERS", ["pass", "strip"], "pass") === "strip",
+    logLevel: oneOf("LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
+    jwtSecret: secret("JWT_SECRET"),
+    encryptionKey: secret("ENCRYPTION_KEY"),
+    previousEncryptionKeys: text("ENCRYPTION_KEY_PREVIOUS")
+      .split(",")
+      .map((key) => key.trim())
+      .filter((key) => key !== ""),
+    adminUsername,
+    adminPasswordHash,
+  };
+  return problems.length === 0 ? { ok: true, value: config } : { ok: false, error: problems };
+}
+
+function isHttpUrl(value: string): boolean {
+  const parsed = URL.parse(value);
+  return parsed !== null && (parsed.protocol === "https:" || parsed.protocol === "http:");
+}

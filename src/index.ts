@@ -1,0 +1,48 @@
+import { adminApi } from "./admin/admin-api.ts";
+import { canonicalPath, clientApi } from "./relay/client-api.ts";
+import { servicesOf } from "./relay/services.ts";
+import { healthAnswer } from "./system/health.ts";
+import { startPage } from "./system/start-page.ts";
+
+export { AdminGate } from "../durable-objects/admin-gate.ts";
+export { ClaudeAccount } from "../durable-objects/claude-account.ts";
+export { EventLog } from "../durable-objects/event-log.ts";
+export { Fleet } from "../durable-objects/fleet.ts";
+export { KeyMeter } from "../durable-objects/key-meter.ts";
+
+/** Three doors: the client API (hot path, no framework), the admin API, and the system's own. */
+export default {
+  fetch(request, env, ctx): Response | Promise<Response> {
+    const path = canonicalPath(new URL(request.url).pathname);
+    if (path.startsWith("/v1/")) return clientApi(request, path, servicesOf(env), ctx);
+    if (path === "/admin" || path.startsWith("/admin/")) return adminApi.fetch(request, env, ctx);
+    return system(request, path, env, ctx);
+  },
+} satisfies ExportedHandler<Env>;
+
+function system(
+  request: Request,
+  path: string,
+  env: Env,
+  ctx: ExecutionContext,
+): Response | Promise<Response> {
+  const reading = request.method === "GET" || request.method === "HEAD";
+  switch (path) {
+    case "/health":
+      if (reading) return healthAnswer(servicesOf(env));
+      break;
+    // Claude Code asks whether anyone is there, with its base URL's path or without.
+    case "/api/hello":
+    case "/api/api/hello":
+      if (reading) return new Response(null, { status: 200 });
+      break;
+    case "/":
+    case "/web":
+      if (reading) return startPage(request);
+      break;
+    // Telemetry of Claude Code: answered at once, without waking anything.
+    case "/api/event_logging/batch":
+      return new Response(null, { status: 404 });
+  }
+  return clientApi(request, path, servicesOf(env), ctx);
+}

@@ -1,0 +1,111 @@
+import { describeError } from "../background.ts";
+import { callObject } from "../durable-call.ts";
+import { type KeyRecord, policyOf } from "../keys/key-record.ts";
+import { newRequestId } from "../request-id.ts";
+import { fail, ok, type Result } from "../result.ts";
+import { identify } from "./identify.ts";
+import { keyInfoAnswer, usageAnswer } from "./key-report.ts";
+import { findModel, listModels } from "./models.ts";
+import { type Refusal, refuse } from "./refusal.ts";
+import { relay } from "./relay.ts";
+import type { Services } from "./services.ts";
+
+const MODEL_PATH = /^\/v1\/models\/([^/]+)$/;
+
+/** A path as clients of every habit write it, in the one form that routes know. */
+export function canonicalPath(pathname: string): string {
+  const single = pathname.replace(/\/{2,}/g, "/");
+  const bare = single.replace(/^\/(?:api|claude)(?=\/v1\/)/, "");
+  return bare.length > 1 ? bare.replace(/\/$/, "") : bare;
+}
+
+/** The door for API clients, who hold relay keys. `path` is canonical. */
+export async function clientApi(
+  request: Request,
+  path: string,
+  services: Result<Services, string[]>,
+  ctx: ExecutionContext,
+): Promise<Response> {
+  if (!services.ok) return refused({ kind: "not_configured", problems: services.error });
+  switch (path) {
+    case "/v1/messages":
+    case "/v1/messages/count_tokens": {
+      if (request.method !== "POST") return refused({ kind: "method_not_allowed", allow: "POST" });
+      const { search } = new URL(request.url);
+      return relay(request, services.value, ctx, path + search, path === "/v1/messages");
+    }
+    case "/v1/models":
+      return withKey(request, services.value, "GET", () =>
+        listModels(request, services.value, ctx),
+      );
+    case "/v1/usage":
+    case "/v1/key-info":
+      return withKey(request, services.value, "GET", (key) => reportKey(path, key, services.value));
+  }
+  const modelId = MODEL_PATH.exec(path)?.[1];
+  if (modelId !== undefined) {
+    const id = decoded(modelId);
+    return withKey(request, services.value, "GET", async () => {
+      const model = await findModel(id, request, services.value, ctx);
+      return model ?? refused({ kind: "model_unknown", model: id.slice(0, 100) });
+    });
+  }
+  return refused({ kind: "route_unknown", path: path.slice(0, 100) });
+}
+
+/** For everything that is not relayed: the key must be good, as its meter knows it. */
+async function withKey(
+  request: Request,
+  services: Services,
+  method: string,
+  answer: (key: KeyRecord) => Promise<Response>,
+): Promise<Response> {
+  if (request.method !== method) return refused({ kind: "method_not_allowed", allow: method });
+  const key = await goodKey(request, services);
+  if (!key.ok) return refused(key.error);
+  try {
+    return await answer(key.value);
+  } catch (error) {
+    services.log("error", "request.failed", { error: describeError(error) });
+    return refused({ kind: "meter_unavailable" });
+  }
+}
+
+async function goodKey(request: Request, services: Services): Promise<Result<KeyRecord, Refusal>> {
+  const identified = await identify(request.headers, services.keys);
+  if (!identified.ok) return identified;
+  const key = identified.value;
+  try {
+    const refusal = await callObject(
+      () => services.meter(key.id),
+      (meter) => meter.check(policyOf(key)),
+    );
+    return refusal === null ? ok(key) : fail(refusal);
+  } catch {
+    return fail({ kind: "meter_unavailable" });
+  }
+}
+
+async function reportKey(path: string, key: KeyRecord, services: Services): Promise<Response> {
+  const usage = await callObject(
+    () => services.meter(key.id),
+    (meter) => meter.usage(),
+  );
+  const report = path === "/v1/usage" ? usageAnswer : keyInfoAnswer;
+  return Response.json(report(key, usage, Date.now()), {
+    headers: { "cache-control": "no-store" },
+  });
+}
+
+function refused(refusal: Refusal): Response {
+  const nowMs = Date.now();
+  return refuse(refusal, newRequestId(nowMs), nowMs);
+}
+
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}

@@ -1,0 +1,49 @@
+import type { KeyCache } from "../keys/key-cache.ts";
+import { hashKey, isKeyShape } from "../keys/key-format.ts";
+import type { KeyRecord } from "../keys/key-record.ts";
+import { fail, ok, type Result } from "../result.ts";
+import type { Refusal } from "./refusal.ts";
+
+const BEARER = /^bearer +/i;
+
+/**
+ * Step 1: whose request is this? The key's own switches are judged by its meter, which knows of a
+ * revocation before the key store does.
+ */
+export async function identify(
+  headers: Headers,
+  keys: KeyCache,
+): Promise<Result<KeyRecord, Refusal>> {
+  const plainKey = keyFrom(headers);
+  if (plainKey === null) return fail({ kind: "key_missing" });
+  if (!isKeyShape(plainKey)) return fail({ kind: "key_malformed" });
+  const hash = await hashKey(plainKey);
+  const fresh = keys.peek(hash);
+  if (fresh !== null) return ok(fresh);
+  const lookup = await keys.find(hash);
+  switch (lookup.kind) {
+    case "found":
+      return ok(lookup.record);
+    case "unknown":
+      return fail({ kind: "key_unknown" });
+    case "unavailable":
+      return fail({ kind: "key_store_unavailable" });
+  }
+}
+
+/** Claude Code may send both headers at once: a relay key in either of them counts. */
+function keyFrom(headers: Headers): string | null {
+  const candidates = [
+    headers.get("x-api-key"),
+    headers.get("authorization")?.replace(BEARER, ""),
+    headers.get("api-key"),
+  ];
+  let first: string | null = null;
+  for (const candidate of candidates) {
+    const key = candidate?.trim() ?? "";
+    if (key === "") continue;
+    if (isKeyShape(key)) return key;
+    first ??= key;
+  }
+  return first;
+}

@@ -1,0 +1,277 @@
+import type { Decoding } from "../upstream/content-encoding.ts";
+import { readMessageJson } from "../upstream/message-json.ts";
+import { MessageStreamReader } from "../upstream/message-stream.ts";
+import { emptyReading, type UsageReading } from "../upstream/usage.ts";
+import type { Delivery, Ending } from "./deliver.ts";
+
+/**
+ * The tap wakes this often and reads much at once: the price of a stream is paid per chunk that
+ * JavaScript sees, and the client's bytes flow natively meanwhile.
+ */
+const TAP_INTERVAL_MS = 40;
+const TAP_READ_BYTES = 64 * 1024;
+/** After the pipe failed: an error of upstream reaches the tap at once, a client's leaving never. */
+const BLAME_WAIT_MS = 100;
+/** A whole answer is read up to this size for its usage; a larger one is billed as estimated. */
+const JSON_READ_MAX_BYTES = 16 * 1024 * 1024;
+
+export interface PassThrough {
+  answer: Response;
+  body: ReadableStream<Uint8Array>;
+  init: ResponseInit;
+  isEventStream: boolean;
+  /** The length that upstream declared, or null. */
+  length: number | null;
+  decoding: Decoding;
+  /** Cancels upstream. */
+  abort: () => void;
+  onMessageId: (messageId: string) => void;
+}
+
+/** What the tap made of the stream: the usage, and whether the end it saw was a whole answer's. */
+type TapResult =
+  | { kind: "ended"; reading: UsageReading; whole: boolean }
+  /** Upstream broke, or the relay cancelled it. */
+  | { kind: "broken"; reading: UsageReading }
+  /** The tap itself failed: the client must never notice. */
+  | { kind: "blind" };
+
+/**
+ * Streams an answer natively, with a tap beside it that reads usage.
+ *
+ * The body is teed. One branch is piped by the runtime into the client's stream; the pipe's failure
+ * is how a client's leaving is noticed. The other is read by the tap, seldom and in large pieces.
+ * The client's stream is closed only when the answer was whole: an answer that broke off ends in an
+ * error event, or where none can be added, in an aborted connection.
+ */
+export function passThrough(options: PassThrough): Delivery {
+  const [clientBranch, tapBranch] = options.body.tee();
+  const { readable, writable } =
+    options.length === null ? new IdentityTransformStream() : new FixedLengthStream(options.length);
+  const piped = new PipeEnd();
+  const tap = new Tap(tapBranch, options, piped);
+  const tapped = tap.run();
+  const pipe = clientBranch.pipeTo(writable, { preventClose: true, preventAbort: true }).then(
+    () => true,
+    () => false,
+  );
+  const ended = pipe.then((whole) => {
+    piped.end();
+    return whole ? finish(options, writable, tapped) : settleBreak(options, writable, tap, tapped);
+  });
+  return { response: new Response(readable, options.init), ended };
+}
+
+/** Upstream ended without an error: was it the end of an answer? */
+async function finish(
+  options: PassThrough,
+  writable: WritableStream<Uint8Array>,
+  tapped: Promise<TapResult>,
+): Promise<Ending> {
+  const result = await tapped;
+  const writer = writable.getWriter();
+  if (result.kind === "ended" && !result.whole) {
+    return breakOff(options, writer, result.reading);
+  }
+  const closed = await succeeds(writer.close());
+  if (result.kind !== "ended") return { outcome: "completed", reading: unread() };
+  if (!closed) return { outcome: "client_closed", reading: result.reading };
+  const failed = result.reading.end === "error";
+  return { outcome: failed ? "upstream_error" : "completed", reading: result.reading };
+}
+
+/** The pipe failed: either the client left, or upstream broke. The tap can tell. */
+async function settleBreak(
+  options: PassThrough,
+  writable: WritableStream<Uint8Array>,
+  tap: Tap,
+  tapped: Promise<TapResult>,
+): Promise<Ending> {
+  const early = await Promise.race([tapped, scheduler.wait(BLAME_WAIT_MS)]);
+  const writer = writable.getWriter();
+  if (early?.kind === "broken") return breakOff(options, writer, early.reading);
+  options.abort();
+  await tap.cancel();
+  const result = await tapped;
+  await succeeds(writer.abort());
+  return { outcome: "client_closed", reading: result.kind === "blind" ? unread() : result.reading };
+}
+
+/** Ends the client's stream so that it cannot be taken for a whole answer. */
+async function breakOff(
+  { isEventStream, decoding, length }: PassThrough,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+  reading: UsageReading,
+): Promise<Ending> {
+  if (isEventStream && decoding.kind === "none" && length === null) {
+    const told =
+      (await succeeds(writer.write(BROKE_OFF_EVENT))) && (await succeeds(writer.close()));
+    return { outcome: told ? "truncated" : "client_closed", reading };
+  }
+  await succeeds(writer.abort(new Error("upstream broke off in the middle of its answer")));
+  return { outcome: "truncated", reading };
+}
+
+/** The blank lines end whatever event was cut, so that this one stands alone. */
+const BROKE_OFF_EVENT = new TextEncoder().encode(
+  `\n\nevent: error\ndata: ${JSON.stringify({
+    type: "error",
+    error: {
+      type: "api_error",
+      message:
+        "Relay: Anthropic's answer broke off before its end. What came so far is incomplete.",
+    },
+  })}\n\n`,
+);
+
+/** Reads the second branch without holding up the first. */
+class Tap {
+  readonly #reader: ReadableStreamBYOBReader | ReadableStreamDefaultReader<Uint8Array> | null;
+  readonly #options: PassThrough;
+  readonly #piped: PipeEnd;
+  readonly #branch: ReadableStream<Uint8Array>;
+
+  constructor(branch: ReadableStream<Uint8Array>, options: PassThrough, piped: PipeEnd) {
+    this.#branch = branch;
+    this.#options = options;
+    this.#piped = piped;
+    const { decoding } = options;
+    switch (decoding.kind) {
+      case "none":
+        this.#reader = branch.getReader({ mode: "byob" });
+        break;
+      case "decode":
+        this.#reader = branch
+          .pipeThrough(new DecompressionStream(decoding.format))
+          .getReader() as ReadableStreamDefaultReader<Uint8Array>;
+        break;
+      case "unknown":
+        this.#reader = null;
+    }
+  }
+
+  async run(): Promise<TapResult> {
+    const reader = this.#reader;
+    if (reader === null) {
+      // An unread branch would be kept in memory to the end.
+      await succeeds(this.#branch.cancel());
+      return { kind: "blind" };
+    }
+    const sink = this.#options.isEventStream
+      ? new EventSink(this.#options.onMessageId)
+      : new JsonSink(this.#options.onMessageId);
+    try {
+      return await this.#readInto(sink, reader);
+    } catch {
+      await this.cancel();
+      return { kind: "blind" };
+    }
+  }
+
+  async cancel(): Promise<void> {
+    if (this.#reader !== null) await succeeds(this.#reader.cancel());
+  }
+
+  async #readInto(
+    sink: EventSink | JsonSink,
+    reader: ReadableStreamBYOBReader | ReadableStreamDefaultReader<Uint8Array>,
+  ): Promise<TapResult> {
+    let buffer = new ArrayBuffer(TAP_READ_BYTES);
+    for (;;) {
+      let chunk: Uint8Array | undefined;
+      try {
+        const read =
+          reader instanceof ReadableStreamBYOBReader
+            ? await reader.read(new Uint8Array(buffer))
+            : await reader.read();
+        if (read.done) return sink.end();
+        chunk = read.value;
+      } catch {
+        return { kind: "broken", reading: sink.end().reading };
+      }
+      sink.push(chunk);
+      const full = chunk.byteLength === TAP_READ_BYTES;
+      if (reader instanceof ReadableStreamBYOBReader) buffer = chunk.buffer as ArrayBuffer;
+      // A full read means that more is waiting: falling behind would keep it all in memory.
+      if (!full) await this.#piped.orAfter(TAP_INTERVAL_MS);
+    }
+  }
+}
+
+class EventSink {
+  readonly #events = new MessageStreamReader();
+  readonly #onMessageId: (messageId: string) => void;
+  #told = false;
+
+  constructor(onMessageId: (messageId: string) => void) {
+    this.#onMessageId = onMessageId;
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#events.push(chunk);
+    if (this.#told || this.#events.messageId === null) return;
+    this.#told = true;
+    this.#onMessageId(this.#events.messageId);
+  }
+
+  end(): { kind: "ended"; reading: UsageReading; whole: boolean } {
+    const reading = this.#events.finish();
+    return { kind: "ended", reading, whole: this.#events.endsCleanly };
+  }
+}
+
+class JsonSink {
+  #text = "";
+  #bytes = 0;
+  readonly #decoder = new TextDecoder();
+  readonly #onMessageId: (messageId: string) => void;
+
+  constructor(onMessageId: (messageId: string) => void) {
+    this.#onMessageId = onMessageId;
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#bytes += chunk.byteLength;
+    if (this.#bytes <= JSON_READ_MAX_BYTES) {
+      this.#text += this.#decoder.decode(chunk, { stream: true });
+    }
+  }
+
+  end(): { kind: "ended"; reading: UsageReading; whole: boolean } {
+    const reading = this.#bytes <= JSON_READ_MAX_BYTES ? readMessageJson(this.#text) : unread();
+    if (reading.messageId !== null) this.#onMessageId(reading.messageId);
+    return { kind: "ended", reading, whole: true };
+  }
+}
+
+/** Lets the tap sleep, and wakes it when the client's branch has ended. */
+class PipeEnd {
+  #ended = false;
+  #wake: () => void = () => {};
+  readonly #end = new Promise<void>((resolve) => {
+    this.#wake = resolve;
+  });
+
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  async orAfter(delayMs: number): Promise<void> {
+    if (!this.#ended) await Promise.race([this.#end, scheduler.wait(delayMs)]);
+  }
+}
+
+/** Nothing could be read of an answer that upstream has surely billed. */
+function unread(): UsageReading {
+  return { ...emptyReading(), estimated: true };
+}
+
+async function succeeds(work: Promise<unknown>): Promise<boolean> {
+  try {
+    await work;
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,273 @@
+import type { NoChoice } from "../accounts/choose.ts";
+import type { PolicyRefusal } from "../keys/key-record.ts";
+
+/** Every reason for which the relay itself answers a client with an error. */
+export type Refusal =
+  | PolicyRefusal
+  | { kind: "key_missing" }
+  | { kind: "key_malformed" }
+  | { kind: "route_unknown"; path: string }
+  | { kind: "method_not_allowed"; allow: string }
+  | { kind: "body_empty" }
+  | { kind: "body_compressed"; encoding: string }
+  | { kind: "body_not_json"; atByte: number }
+  | { kind: "body_too_deep" }
+  | { kind: "body_too_large" }
+  | { kind: "body_unreadable" }
+  | { kind: "model_missing" }
+  | { kind: "field_repeated"; field: string }
+  | { kind: "model_unknown"; model: string }
+  | { kind: "no_account" }
+  | { kind: "no_account_free"; none: NoChoice; notServing: string[] }
+  | { kind: "key_store_unavailable" }
+  | { kind: "meter_unavailable" }
+  | { kind: "accounts_unavailable" }
+  | { kind: "client_gone" }
+  | { kind: "upstream_unreachable"; timedOut: boolean }
+  | { kind: "answer_broke_off" }
+  | { kind: "not_configured"; problems: string[] }
+  | { kind: "internal" };
+
+type ErrorType =
+  | "authentication_error"
+  | "permission_error"
+  | "rate_limit_error"
+  | "invalid_request_error"
+  | "not_found_error"
+  | "request_too_large"
+  | "api_error";
+
+interface WireError {
+  status: number;
+  type: ErrorType;
+  message: string;
+  /** Seconds, where waiting helps. */
+  retryAfterS?: number;
+  /** True where only a person can mend it: the client should not try again by itself. */
+  final: boolean;
+  allow?: string;
+}
+
+const SECOND_MS = 1000;
+/** A hiccup of storage is over within seconds. */
+const HICCUP_RETRY_S = 5;
+const UPSTREAM_RETRY_S = 10;
+/** Where a person must act: clients that wait anyway should not ask often. */
+const PERSON_RETRY_S = 60;
+/** Messages name at most this many accounts' reasons. */
+const MAX_CAUSES = 3;
+
+/** The one place where a refusal becomes an answer: Anthropic's shape, so that SDKs understand it. */
+export function refuse(refusal: Refusal, requestId: string, nowMs: number): Response {
+  const wire = wireErrorOf(refusal, nowMs);
+  const headers = new Headers({
+    "content-type": "application/json",
+    "request-id": requestId,
+    "x-relay-request-id": requestId,
+  });
+  if (wire.retryAfterS !== undefined) headers.set("retry-after", String(wire.retryAfterS));
+  if (wire.final) headers.set("x-should-retry", "false");
+  if (wire.allow !== undefined) headers.set("allow", wire.allow);
+  const body = {
+    type: "error",
+    error: { type: wire.type, message: `Relay: ${wire.message}` },
+    request_id: requestId,
+  };
+  return new Response(JSON.stringify(body), { status: wire.status, headers });
+}
+
+function wireErrorOf(refusal: Refusal, nowMs: number): WireError {
+  switch (refusal.kind) {
+    case "key_missing":
+      return unauthenticated(
+        "no relay key was sent. Send it as x-api-key, or as Authorization: Bearer. It begins with cr_.",
+      );
+    case "key_malformed":
+      return unauthenticated(
+        "that is no relay key. A relay key is cr_ followed by 64 characters from 0-9 and a-f; check that it was copied whole.",
+      );
+    case "key_unknown":
+      return unauthenticated(
+        "this relay key is not known here. It was deleted, or belongs to another relay; ask whoever runs this one for a key.",
+      );
+    case "key_disabled":
+      return forbidden("this key is switched off. Ask whoever runs this relay to switch it on.");
+    case "key_revoked":
+      return forbidden("this key was revoked. Ask whoever runs this relay for a new one.");
+    case "key_expired":
+      return forbidden(
+        `this key expired on ${utc(refusal.expiredAtMs)}. Ask whoever runs this relay to extend it.`,
+      );
+    case "route_unknown":
+      return {
+        status: 404,
+        type: "not_found_error",
+        message: `there is nothing at ${refusal.path}. Messages go to /v1/messages.`,
+        final: true,
+      };
+    case "method_not_allowed":
+      return {
+        status: 405,
+        type: "invalid_request_error",
+        message: `this address takes ${refusal.allow} only.`,
+        final: true,
+        allow: refusal.allow,
+      };
+    case "body_empty":
+      return invalid("the request has no body. A JSON object with a model is needed.");
+    case "body_compressed":
+      return invalid(
+        `the body is compressed (content-encoding: ${refusal.encoding}). Send it as plain JSON.`,
+      );
+    case "body_not_json":
+      return invalid(
+        `the body is not a JSON object: reading stopped at byte ${refusal.atByte}. Nothing was sent to Anthropic.`,
+      );
+    case "body_too_deep":
+      return invalid("the body is nested too deeply. Nothing was sent to Anthropic.");
+    case "body_unreadable":
+      return invalid("the body could not be read to its end.");
+    case "model_missing":
+      return invalid('the body has no "model", or it is not a text.');
+    case "field_repeated":
+      return invalid(
+        `the body has more than one "${refusal.field}", so it is not clear which counts.`,
+      );
+    case "model_unknown":
+      return {
+        status: 404,
+        type: "not_found_error",
+        message: `there is no model "${refusal.model}" here.`,
+        final: true,
+      };
+    case "body_too_large":
+      return {
+        status: 413,
+        type: "request_too_large",
+        message: "the body is larger than 32 MiB, which is the most that Anthropic takes.",
+        final: true,
+      };
+    case "no_account":
+      return unavailable(
+        "no Claude account has been added to this relay yet. Whoever runs it has to add one.",
+        PERSON_RETRY_S,
+        true,
+      );
+    case "no_account_free":
+      return noAccountFree(refusal.none, refusal.notServing, nowMs);
+    case "key_store_unavailable":
+      return unavailable(
+        "the store of relay keys does not answer, so this key could not be checked. It is not the key's fault; try again.",
+        HICCUP_RETRY_S,
+      );
+    case "meter_unavailable":
+      return unavailable(
+        "this key's meter does not answer, so the request could not be let in. It is not the key's fault; try again.",
+        HICCUP_RETRY_S,
+      );
+    case "accounts_unavailable":
+      return unavailable(
+        "the list of accounts could not be read. Try again in a moment.",
+        HICCUP_RETRY_S,
+      );
+    case "client_gone":
+      return { status: 499, type: "api_error", message: "the client went away.", final: false };
+    case "upstream_unreachable":
+      return unavailable(
+        refusal.timedOut
+          ? "Anthropic did not answer in time."
+          : "Anthropic could not be reached: the connection failed before an answer came.",
+        UPSTREAM_RETRY_S,
+      );
+    case "answer_broke_off":
+      return unavailable(
+        "Anthropic's answer broke off before its end. It may have been billed; try again.",
+        HICCUP_RETRY_S,
+      );
+    case "not_configured":
+      return unavailable(
+        `it is not configured. ${refusal.problems.join(" ")}`,
+        PERSON_RETRY_S,
+        true,
+      );
+    case "internal":
+      return {
+        status: 500,
+        type: "api_error",
+        message:
+          "something went wrong inside the relay. Its log has the details under this request id.",
+        final: false,
+      };
+  }
+}
+
+/** All rest: 429 until the first is back. Otherwise the true causes, for a person to mend. */
+function noAccountFree(none: NoChoice, notServing: string[], nowMs: number): WireError {
+  const causes = new Set(notServing);
+  let earliestMs: number | null = null;
+  let waiting = "";
+  for (const { row, standing } of none.standings) {
+    switch (standing.kind) {
+      case "cooling_down":
+        if (earliestMs === null || standing.untilMs < earliestMs) {
+          earliestMs = standing.untilMs;
+          waiting = standing.reason;
+        }
+        break;
+      case "trouble":
+        causes.add(TROUBLE_IN_WORDS[standing.trouble.kind]);
+        break;
+      case "disabled":
+        causes.add("switched off");
+        break;
+      case "no_egress":
+        causes.add("has a proxy that this relay cannot dial");
+        break;
+      case "ready":
+        causes.add(`${row.name} failed just now`);
+    }
+  }
+  if (earliestMs !== null) {
+    return {
+      status: 429,
+      type: "rate_limit_error",
+      message: `every account that could serve this is resting (${waiting}). The first is back at ${utc(earliestMs)}.`,
+      retryAfterS: Math.max(1, Math.ceil((earliestMs - nowMs) / SECOND_MS)),
+      final: false,
+    };
+  }
+  const listed = [...causes].slice(0, MAX_CAUSES).join("; ");
+  return unavailable(
+    `no account can serve this now: ${listed || "none is left to try"}. It is not your key's fault; whoever runs this relay has to look at its accounts.`,
+    PERSON_RETRY_S,
+    true,
+  );
+}
+
+const TROUBLE_IN_WORDS = {
+  needs_relogin: "an account needs to log in again",
+  credential_rejected: "an account's credential was refused by Anthropic",
+  spend_limited: "an account's credit or spend limit is used up",
+  org_disabled: "an account's organisation was switched off by Anthropic",
+} as const;
+
+function unauthenticated(message: string): WireError {
+  return { status: 401, type: "authentication_error", message, final: true };
+}
+
+function forbidden(message: string): WireError {
+  return { status: 403, type: "permission_error", message, final: true };
+}
+
+function invalid(message: string): WireError {
+  return { status: 400, type: "invalid_request_error", message, final: true };
+}
+
+function unavailable(message: string, retryAfterS: number, final = false): WireError {
+  return { status: 503, type: "api_error", message, retryAfterS, final };
+}
+
+/** "2026-11-23 14:05:09 UTC" */
+function utc(atMs: number): string {
+  return `${new Date(atMs).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+}

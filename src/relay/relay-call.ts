@@ -1,0 +1,21 @@
+import type { KeyRecord } from "../keys/key-record.ts";
+import type { MessageFields } from "./message-fields.ts";
+import type { Services } from "./services.ts";
+
+/** One request on its walk. */
+export interface RelayCall {
+  services: Services;
+  ctx: ExecutionContext;
+  request: Request;
+  requestId: string;
+  startedAtMs: number;
+  key: KeyRecord;
+  /** Path and query as upstream knows them. */
+  upstreamPath: string;
+  /** Only messages are leased, metered and billed. */
+  metered: boolean;
+  body: Uint8Array;
+  fields: MessageFields;
+  family: string;
+  session: string | null;
+}

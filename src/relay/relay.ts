@@ -1,0 +1,167 @@
+import { describeError, runAfter } from "../background.ts";
+import { callObject } from "../durable-call.ts";
+import { policyOf } from "../keys/key-record.ts";
+import { newRequestId } from "../request-id.ts";
+import { fail, ok, type Result } from "../result.ts";
+import { modelFamily } from "../upstream/model-names.ts";
+import { emptyReading } from "../upstream/usage.ts";
+import { deliver, type Ending } from "./deliver.ts";
+import { identify } from "./identify.ts";
+import { readMessageFields, SESSION_MAX_CHARS } from "./message-fields.ts";
+import { readBody } from "./read-body.ts";
+import { type Refusal, refuse } from "./refusal.ts";
+import type { RelayCall } from "./relay-call.ts";
+import { Sender, type SendResult } from "./send.ts";
+import type { Services } from "./services.ts";
+import { settle } from "./settle.ts";
+import type { Outcome } from "./settlement.ts";
+
+/**
+ * The walk of one request (docs/architecture.md): identify, read, choose, acquire, send, stream,
+ * settle. Framework-free: a `Request` in, a `Response` out.
+ *
+ * @param upstreamPath path and query as upstream knows them
+ * @param metered true for messages; `count_tokens` is never leased, billed or limited by cost
+ */
+export async function relay(
+  request: Request,
+  services: Services,
+  ctx: ExecutionContext,
+  upstreamPath: string,
+  metered: boolean,
+): Promise<Response> {
+  const startedAtMs = Date.now();
+  const requestId = newRequestId(startedAtMs);
+  const refused = (refusal: Refusal): Response => {
+    services.log(refusal.kind === "internal" ? "error" : "info", "request.refused", {
+      requestId,
+      reason: refusal.kind,
+    });
+    return refuse(refusal, requestId, Date.now());
+  };
+
+  const identified = await identify(request.headers, services.keys);
+  if (!identified.ok) return refused(identified.error);
+  const key = identified.value;
+  const body = await readBody(request);
+  if (!body.ok) return refused(body.error);
+  const fields = readMessageFields(body.value);
+  if (!fields.ok) return refused(fields.error);
+
+  const call: RelayCall = {
+    services,
+    ctx,
+    request,
+    requestId,
+    startedAtMs,
+    key,
+    upstreamPath,
+    metered,
+    body: body.value,
+    fields: fields.value,
+    family: modelFamily(fields.value.model),
+    session: sessionOf(request.headers, fields.value.userSession),
+  };
+  const sender = new Sender(call);
+  // A thread's message must wait for the meter to say which account made the one before it.
+  const [admitted] = await Promise.all([
+    admit(call),
+    fields.value.previousMessageId === null ? sender.prepare() : undefined,
+  ]);
+  if (!admitted.ok) return refused(admitted.error);
+
+  let sent: SendResult;
+  try {
+    sent = await sender.send(admitted.value.threadAccountId);
+  } catch (error) {
+    services.log("error", "request.failed", { requestId, error: describeError(error) });
+    sent = { outcome: fail({ kind: "internal" }), attempts: [] };
+  }
+  if (!sent.outcome.ok) {
+    const refusal = sent.outcome.error;
+    const answer = refused(refusal);
+    const outcome = refusal.kind === "client_gone" ? "client_closed" : "refused";
+    settleLater(call, sent, ended(outcome), answer.status, null);
+    return answer;
+  }
+
+  const firstByteAtMs = Date.now();
+  const { response, ended: ending } = await deliver(sent.outcome.value, {
+    requestId,
+    stripRateLimits: services.config.stripRateLimitHeaders,
+    metered,
+    onMessageId: (messageId) => rememberThread(call, messageId, sent),
+  });
+  const answer = response ?? refused({ kind: "answer_broke_off" });
+  settleLater(call, sent, ending, answer.status, firstByteAtMs);
+  return answer;
+}
+
+interface Admitted {
+  threadAccountId: string | null;
+}
+
+/** Step 4, the key's half: may this request pass now? */
+async function admit(call: RelayCall): Promise<Result<Admitted, Refusal>> {
+  const { services, key, requestId, fields, metered } = call;
+  const policy = policyOf(key);
+  const { previousMessageId } = fields;
+  // What this isolate relayed a moment ago may not have reached the meter yet.
+  const remembered =
+    previousMessageId === null ? null : (services.threads.get(previousMessageId) ?? null);
+  try {
+    if (!metered) {
+      const refusal = await callObject(
+        () => services.meter(key.id),
+        (meter) => meter.check(policy),
+      );
+      return refusal === null ? ok({ threadAccountId: remembered }) : fail(refusal);
+    }
+    const admitted = await callObject(
+      () => services.meter(key.id),
+      (meter) => meter.admit({ requestId, policy, model: fields.model, previousMessageId }),
+    );
+    if (!admitted.ok) return fail(admitted.error);
+    return ok({ threadAccountId: remembered ?? admitted.value.threadAccountId });
+  } catch (error) {
+    services.log("error", "meter.unavailable", { requestId, error: describeError(error) });
+    return fail({ kind: "meter_unavailable" });
+  }
+}
+
+function settleLater(
+  call: RelayCall,
+  sent: SendResult,
+  ending: Ending | Promise<Ending>,
+  status: number,
+  firstByteAtMs: number | null,
+): void {
+  const settled = Promise.resolve(ending).then((end) => {
+    if (sent.outcome.ok) sent.outcome.value.release();
+    return call.metered ? settle(call, sent, end, status, firstByteAtMs) : undefined;
+  });
+  runAfter(call.ctx, call.services.log, "settle", settled);
+}
+
+/** A thread lives in one account's organisation: its next message must go there. */
+function rememberThread(call: RelayCall, messageId: string, sent: SendResult): void {
+  if (!call.fields.thread || !sent.outcome.ok) return;
+  const { services, key, ctx } = call;
+  const { accountId } = sent.outcome.value;
+  services.threads.set(messageId, accountId);
+  const told = callObject(
+    () => services.meter(key.id),
+    (meter) => meter.rememberMessage(messageId, accountId),
+  );
+  runAfter(ctx, services.log, "remember thread", told);
+}
+
+/** The session header of Claude Code, else the session inside `metadata.user_id`, else none. */
+function sessionOf(headers: Headers, userSession: string | null): string | null {
+  const session = headers.get("x-claude-code-session-id")?.trim() ?? "";
+  return session !== "" && session.length <= SESSION_MAX_CHARS ? session : userSession;
+}
+
+function ended(outcome: Outcome): Ending {
+  return { outcome, reading: emptyReading() };
+}

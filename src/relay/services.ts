@@ -1,0 +1,66 @@
+import { FLEET_NAME } from "../../durable-objects/fleet.ts";
+import { CredentialCache } from "../accounts/credential-cache.ts";
+import { Roster } from "../accounts/roster.ts";
+import { type RelayConfig, readConfig } from "../config.ts";
+import { type Remote, remote } from "../durable-call.ts";
+import type { ClaudeAccount, Fleet, KeyMeter } from "../index.ts";
+import { KeyCache } from "../keys/key-cache.ts";
+import type { KeyStore } from "../keys/key-store.ts";
+import { KvKeyStore } from "../keys/kv.ts";
+import { type Logger, makeLogger } from "../log.ts";
+import { RecentMap } from "../recent-map.ts";
+import { ok, type Result } from "../result.ts";
+
+const MAX_THREAD_MESSAGES = 5_000;
+
+/** What every request of this isolate shares. */
+export interface Services {
+  config: RelayConfig;
+  log: Logger;
+  keyStore: KeyStore;
+  keys: KeyCache;
+  roster: Roster;
+  credentials: CredentialCache;
+  /** Requests of this isolate now running on an account. */
+  inFlight: Map<string, number>;
+  /** Accounts that failed in this isolate, and whose next success is worth a report. */
+  failing: Set<string>;
+  /** Which account made a thread's message, for those that this isolate relayed. */
+  threads: RecentMap<string, string>;
+  meter(keyId: string): Remote<KeyMeter>;
+  account(id: string): Remote<ClaudeAccount>;
+  fleet(): Remote<Fleet>;
+}
+
+const made = new WeakMap<Env, Result<Services, string[]>>();
+
+/** @returns the services, or every problem of the configuration in words */
+export function servicesOf(env: Env): Result<Services, string[]> {
+  const known = made.get(env);
+  if (known !== undefined) return known;
+  const services = makeServices(env);
+  made.set(env, services);
+  return services;
+}
+
+function makeServices(env: Env): Result<Services, string[]> {
+  const config = readConfig(env);
+  if (!config.ok) return { ok: false, error: config.error.map(({ message }) => message) };
+  const keyStore = new KvKeyStore(env.RELAY_KEYS);
+  const account = (id: string) => remote(env.CLAUDE_ACCOUNT, id);
+  const fleet = () => remote(env.FLEET, FLEET_NAME);
+  return ok({
+    config: config.value,
+    log: makeLogger(config.value.logLevel, {}),
+    keyStore,
+    keys: new KeyCache(keyStore),
+    roster: new Roster(fleet),
+    credentials: new CredentialCache(account),
+    inFlight: new Map(),
+    failing: new Set(),
+    threads: new RecentMap(MAX_THREAD_MESSAGES),
+    meter: (keyId) => remote(env.KEY_METER, keyId),
+    account,
+    fleet,
+  });
+}

@@ -1,0 +1,93 @@
+import type { Credential } from "../../durable-objects/claude-account/contract.ts";
+import { relayUserAgent } from "../version.ts";
+
+/** What OAuth credentials need upstream; appended to what the client sent, never in its place. */
+const OAUTH_BETA = "oauth-2025-04-20";
+
+/**
+ * Never sent upstream: every slot where a client's credential could sit, what belongs to one
+ * connection only, and what tells of the client's network.
+ */
+const NOT_UPSTREAM = [
+  "authorization",
+  "x-api-key",
+  "api-key",
+  "cookie",
+  "connection",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "expect",
+  "host",
+  "content-length",
+  "accept-encoding",
+  "origin",
+  "forwarded",
+  "via",
+  "x-real-ip",
+  "true-client-ip",
+  "cdn-loop",
+] as const;
+const NOT_UPSTREAM_PREFIX = /^(?:cf-|x-forwarded-|proxy-|x-relay-)/;
+
+/** Belong to the connection between upstream and the relay, or to upstream's own origin. */
+const NOT_DOWNSTREAM = [
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "set-cookie",
+  "alt-svc",
+] as const;
+const RATE_LIMIT_PREFIX = "anthropic-ratelimit-";
+
+/** The client's headers with the credential swapped, and nothing else changed. */
+export function upstreamHeaders(client: Headers, credential: Credential): Headers {
+  const headers = new Headers(client);
+  for (const name of NOT_UPSTREAM) headers.delete(name);
+  const prefixed: string[] = [];
+  for (const name of headers.keys()) if (NOT_UPSTREAM_PREFIX.test(name)) prefixed.push(name);
+  for (const name of prefixed) headers.delete(name);
+  // What `Connection` names belongs to this hop as well.
+  for (const name of (client.get("connection") ?? "").split(",")) {
+    const token = name.trim().toLowerCase();
+    if (/^[a-z0-9-]+$/.test(token) && !token.startsWith("anthropic-")) headers.delete(token);
+  }
+  // The relay reads the answer on its way: upstream is asked not to compress it.
+  headers.set("accept-encoding", "identity");
+  if (!headers.has("user-agent")) headers.set("user-agent", relayUserAgent);
+  if (credential.kind === "api_key") {
+    headers.set("x-api-key", credential.secret);
+  } else {
+    headers.set("authorization", `Bearer ${credential.secret}`);
+    headers.set("anthropic-beta", withOAuthBeta(headers.get("anthropic-beta")));
+  }
+  return headers;
+}
+
+/** Upstream's headers as they came, less what belongs to its own connection. */
+export function downstreamHeaders(
+  upstream: Headers,
+  options: { requestId: string; stripRateLimits: boolean },
+): Headers {
+  const headers = new Headers(upstream);
+  for (const name of NOT_DOWNSTREAM) headers.delete(name);
+  if (options.stripRateLimits) {
+    for (const name of [...headers.keys()]) {
+      if (name.startsWith(RATE_LIMIT_PREFIX)) headers.delete(name);
+    }
+  }
+  headers.set("x-relay-request-id", options.requestId);
+  return headers;
+}
+
+function withOAuthBeta(betas: string | null): string {
+  if (betas === null || betas.trim() === "") return OAUTH_BETA;
+  const present = betas.split(",").some((beta) => beta.trim() === OAUTH_BETA);
+  return present ? betas : `${betas},${OAUTH_BETA}`;
+}
