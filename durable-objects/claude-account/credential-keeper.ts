@@ -82,7 +82,8 @@ export class CredentialKeeper {
     // Derived from the row, not from chance, so that asking twice gives the same time.
     const jitter = ((row.storedAtMs % 997) / 997) * REFRESH_JITTER_SHARE;
     const dueAtMs = row.expiresAtMs - REFRESH_SKEW_MS - aheadMs * (1 - jitter);
-    return Math.max(dueAtMs, state.refresh.notBeforeMs);
+    // Whole milliseconds, as alarms are: one that fires a fraction early would find nothing due.
+    return Math.max(Math.floor(dueAtMs), state.refresh.notBeforeMs);
   }
 
   /** The account's way out; fails where it has a proxy that cannot be dialled. */

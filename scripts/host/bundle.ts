@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { V4ModuleDefinition, V4WorkerOptions } from "miniflare";
+import type { Json, V4ModuleDefinition, V4WorkerOptionsShape } from "miniflare";
 import { createExclusively } from "./exclusive-file.ts";
 import { isSameProcess, type ProcessRecord, processRecord } from "./process-table.ts";
 import { projectDir, quietWranglerEnv, wranglerScript } from "./project.ts";
@@ -35,10 +35,7 @@ export interface WorkerBundle {
   modules: V4ModuleDefinition[];
   modulesRoot: string;
   /** Compatibility settings, bindings and classes; `bindings` are the [vars]. */
-  options: Omit<V4WorkerOptions, "script" | "scriptPath" | "modules" | "modulesRoot"> & {
-    name: string;
-    bindings: Record<string, unknown>;
-  };
+  options: V4WorkerOptionsShape & { name: string; bindings: Record<string, Json> };
 }
 
 /**

@@ -7,6 +7,9 @@ export const projectDir = resolve(import.meta.dirname, "../..");
 /** Where a relay on this machine keeps its state unless told otherwise. */
 export const DEFAULT_STATE_DIR = ".relay";
 
+/** Below the state folder; `wrangler … --local --persist-to <state folder>` looks there too. */
+export const STORE_DIR = "v3";
+
 /** The command line of wrangler, to be run with `process.execPath`. */
 export const wranglerScript = join(projectDir, "node_modules/wrangler/bin/wrangler.js");
 

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { parseEnv } from "node:util";
 import { hashPassword } from "../../src/admin/password.ts";
 import { createExclusively, replaceAtomically } from "./exclusive-file.ts";
+import { STORE_DIR } from "./project.ts";
 import { errorCode, Stop } from "./stop.ts";
-import { STORE_DIR } from "./worker-host.ts";
 
 const SECRETS_FILE = "secrets.env";
 const DIR_MODE = 0o700;
@@ -20,7 +20,8 @@ const PASSWORD_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789";
 const DEFAULT_USERNAME = "admin";
 
 const HEADER = `# Secrets of the relay whose state lies in this folder. Keep this file with that state, and back up
-# both: accounts are stored under ENCRYPTION_KEY and cannot be read without it.
+# both: accounts are stored under ENCRYPTION_KEY and cannot be read without it. Do not hand it to
+# wrangler as it is, which would take the $ signs for variables: \`npm run setup -- --json\` is for that.
 `;
 
 /** The names that a relay cannot start without and that are made for it. */
@@ -68,7 +69,7 @@ export function ensureSecrets(request: SecretsRequest): SecretsOutcome {
   const { stateDir, given } = request;
   const path = secretsPath(stateDir);
   const stored = readSecrets(stateDir);
-  const missing = SECRET_NAMES.filter((name) => !given[name] && !stored?.[name]);
+  const missing = missingSecrets(given, stored);
   if (missing.length === 0) return { secrets: stored ?? {}, made: [], newPassword: null };
   if (missing.includes("ENCRYPTION_KEY") && hasData(stateDir)) {
     throw new Stop(
@@ -102,6 +103,16 @@ To begin anew: move ${stateDir} away, or choose another folder with RELAY_STATE_
     return ensureSecrets(request);
   }
   return { secrets, made: missing, newPassword };
+}
+
+function missingSecrets(given: SecretsRequest["given"], stored: Secrets | null): SecretName[] {
+  const isMissing = (name: SecretName) => !given[name] && !stored?.[name];
+  return SECRET_NAMES.filter((name) =>
+    // A first password belongs to a name: both are kept, so that the next start needs neither.
+    name === "ADMIN_USERNAME"
+      ? !stored?.ADMIN_USERNAME && (!given.ADMIN_USERNAME || isMissing("ADMIN_PASSWORD_HASH"))
+      : isMissing(name),
+  );
 }
 
 /** @returns the stored secrets, or null where there is no file */
@@ -169,4 +180,14 @@ function serialise(secrets: Secrets): string {
     secrets[name] === undefined ? [] : [`${name}='${secrets[name].replaceAll("'", "")}'`],
   );
   return `${HEADER}${lines.join("\n")}\n`;
+}
+
+/** Valid secrets that nothing is ever stored under: to check the rest of a configuration with. */
+export function placeholderSecrets(): Required<Secrets> {
+  return {
+    JWT_SECRET: randomSecret(),
+    ENCRYPTION_KEY: randomSecret(),
+    ADMIN_USERNAME: DEFAULT_USERNAME,
+    ADMIN_PASSWORD_HASH: `$scrypt$ln=14,r=8,p=5$${"A".repeat(22)}$${"A".repeat(43)}`,
+  };
 }

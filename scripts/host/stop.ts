@@ -8,6 +8,8 @@ export class Stop extends Error {
 
 /** Runs an entry script's main function, and prints what stops it. */
 export async function runMain(main: () => Promise<number>): Promise<void> {
+  // A terminal that has closed, or `| head`, must not keep the relay from ending in order.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   try {
     process.exitCode = await main();
   } catch (error) {

@@ -18,11 +18,11 @@ import {
   type ProcessRecord,
   RUNTIME_MARK,
 } from "./process-table.ts";
+import { STORE_DIR } from "./project.ts";
 import type { RuntimeLine } from "./runtime-log.ts";
 import { errorCode } from "./stop.ts";
 
-/** Below the state folder; `wrangler … --local --persist-to <state folder>` looks there too. */
-export const STORE_DIR = "v3";
+const KEY_STORE_BINDING = "RELAY_KEYS";
 /** Miniflare's own entry, which nobody uses: the relay listens on a socket of its own. */
 const ANY_PORT = 0;
 const STOP_POLL_MS = 20;
@@ -53,6 +53,8 @@ export interface WorkerHost {
   port: number;
   /** The workerd process, or null where the system does not tell. */
   runtime(): ProcessRecord | null;
+  /** Whether the store of relay keys holds any. */
+  hasKeys(): Promise<boolean>;
   /** Restarts with another bundle on the same port and state. */
   reload(bundle: WorkerBundle): Promise<void>;
   /**
@@ -131,6 +133,10 @@ export async function startWorkerHost(options: WorkerHostOptions): Promise<Worke
     url: `http://${urlHost(host)}:${port}`,
     port,
     runtime: () => runtime,
+    async hasKeys() {
+      const store = await miniflare.getKVNamespace(KEY_STORE_BINDING);
+      return (await store.list({ limit: 1 })).keys.length > 0;
+    },
     async reload(bundle) {
       await miniflare.setOptions(miniflareOptions(bundle, port));
       runtime = ownRuntime(stateDir, before);

@@ -128,6 +128,9 @@ export async function readBody<Schema extends v.GenericSchema>(
   } catch {
     return fail({ code: "bad_request", message: "The body is not JSON." });
   }
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    return fail({ code: "bad_request", message: "The body is not a JSON object." });
+  }
   const parsed = v.safeParse(schema, body);
   if (parsed.success) return ok(parsed.output);
   const problems = parsed.issues.slice(0, MAX_NAMED_PROBLEMS).map(describe);

@@ -23,7 +23,7 @@ export async function hashKey(plainKey: string): Promise<string> {
 
 /** What lists and logs may show of a key: enough to recognise it, useless to use it. */
 export function keyHint(plainKey: string): string {
-  return `${plainKey.slice(0, 7)}…${plainKey.slice(-4)}`;
+  return `${plainKey.slice(0, 7)}...${plainKey.slice(-4)}`;
 }
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));

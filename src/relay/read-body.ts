@@ -5,6 +5,12 @@ import type { Refusal } from "./refusal.ts";
 export const MAX_BODY_BYTES = 32 * 1024 * 1024;
 
 /**
+ * How much of a body that is refused is read and dropped all the same: a client that is still
+ * sending when the connection closes sees a broken pipe, and never the answer that says why.
+ */
+const MAX_DROPPED_BYTES = 32 * 1024 * 1024;
+
+/**
  * Step 2a: the body as bytes, whole and unchanged. The bytes that go upstream are the bytes that
  * came in; they are kept until an account has answered.
  */
@@ -14,11 +20,12 @@ export async function readBody(request: Request): Promise<Result<Uint8Array, Ref
     return fail({ kind: "body_compressed", encoding: encoding.slice(0, 40) });
   }
   const declared = request.headers.get("content-length");
-  if (declared !== null && Number(declared) > MAX_BODY_BYTES) {
-    return fail({ kind: "body_too_large" });
-  }
   if (request.body === null) return fail({ kind: "body_empty" });
   try {
+    if (declared !== null && Number(declared) > MAX_BODY_BYTES) {
+      await drop(request.body, MAX_BODY_BYTES + MAX_DROPPED_BYTES);
+      return fail({ kind: "body_too_large" });
+    }
     // With a declared length the runtime itself stops at it; without one the limit is counted here.
     const bytes =
       declared === null
@@ -31,15 +38,31 @@ export async function readBody(request: Request): Promise<Result<Uint8Array, Ref
   }
 }
 
+/** For a request that is refused unread. Never rejects. */
+export async function dropBody(request: Request): Promise<void> {
+  try {
+    if (request.body !== null) await drop(request.body, MAX_DROPPED_BYTES);
+  } catch {
+    // The client has gone, and with it whoever would have seen the answer.
+  }
+}
+
 /** @returns null where the body is over the limit */
 async function readCounted(body: ReadableStream<Uint8Array>): Promise<Uint8Array | null> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of body) {
-    length += chunk.byteLength;
-    // Leaving the loop cancels the rest of the body.
-    if (length > MAX_BODY_BYTES) return null;
-    chunks.push(chunk);
+  const reader = body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    length += value.byteLength;
+    if (length > MAX_BODY_BYTES) {
+      chunks.length = 0;
+      reader.releaseLock();
+      await drop(body, MAX_DROPPED_BYTES);
+      return null;
+    }
+    chunks.push(value);
   }
   const bytes = new Uint8Array(length);
   let offset = 0;
@@ -48,4 +71,16 @@ async function readCounted(body: ReadableStream<Uint8Array>): Promise<Uint8Array
     offset += chunk.byteLength;
   }
   return bytes;
+}
+
+/** Reads on without keeping anything, up to a bound, and cancels what is left. */
+async function drop(body: ReadableStream<Uint8Array>, maxBytes: number): Promise<void> {
+  const reader = body.getReader();
+  let left = maxBytes;
+  while (left > 0) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    left -= value.byteLength;
+  }
+  await reader.cancel();
 }

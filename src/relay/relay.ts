@@ -8,7 +8,7 @@ import { emptyReading } from "../upstream/usage.ts";
 import { deliver, type Ending } from "./deliver.ts";
 import { identify } from "./identify.ts";
 import { readMessageFields, SESSION_MAX_CHARS } from "./message-fields.ts";
-import { readBody } from "./read-body.ts";
+import { dropBody, readBody } from "./read-body.ts";
 import { type Refusal, refuse } from "./refusal.ts";
 import type { RelayCall } from "./relay-call.ts";
 import { Sender, type SendResult } from "./send.ts";
@@ -41,7 +41,10 @@ export async function relay(
   };
 
   const identified = await identify(request.headers, services.keys);
-  if (!identified.ok) return refused(identified.error);
+  if (!identified.ok) {
+    await dropBody(request);
+    return refused(identified.error);
+  }
   const key = identified.value;
   const body = await readBody(request);
   if (!body.ok) return refused(body.error);

@@ -1,0 +1,270 @@
+import { type Command, InvalidArgumentError } from "commander";
+import {
+  type Account,
+  accountDetails,
+  accountPath,
+  accountStatusText,
+  accountTable,
+  findAccount,
+  listAccounts,
+} from "./account.ts";
+import { type AddFlags, addAccount, reportTest } from "./account-add.ts";
+import { type LoginFlags, logIn } from "./account-login.ts";
+import { type CommandContext, contextOf, examples, PROGRAM } from "./command-context.ts";
+import { exitCodes, Failure, usageFailure } from "./failure.ts";
+import { momentText } from "./moment.ts";
+import { readProxy } from "./proxy.ts";
+import { shortId } from "./reference.ts";
+import { confirmed, print, printJson, say, secretInput } from "./terminal.ts";
+import { plain } from "./text-width.ts";
+
+const WHICH = "name, id, or the beginning of an id";
+const MAX_PRIORITY = 100;
+
+/** `accounts …`: the Claude accounts behind the relay. */
+export function accountCommands(program: Command): void {
+  const accounts = program
+    .command("accounts")
+    .description("the Claude accounts behind the relay")
+    .addHelpText("after", examples(`${PROGRAM} accounts add`, `${PROGRAM} accounts list`));
+
+  accounts
+    .command("list")
+    .description("all accounts and how they are")
+    .addHelpText("after", examples(`${PROGRAM} accounts list --json`))
+    .action(async (_flags: object, command: Command) => {
+      const { api, json } = contextOf(command);
+      const data = await listAccounts(api);
+      if (json) return printJson(data);
+      if (data.accounts.length === 0)
+        return say(`No account yet. Add one: ${PROGRAM} accounts add`);
+      for (const line of accountTable(data.accounts)) print(line);
+    });
+
+  accounts
+    .command("show")
+    .description("all there is to know of one account")
+    .argument("<account>", WHICH)
+    .addHelpText("after", examples(`${PROGRAM} accounts show "team key"`))
+    .action(async (given: string, _flags: object, command: Command) => {
+      const { api, json } = contextOf(command);
+      const { id } = await findAccount(api, given);
+      const account = await api.call<Account>("GET", accountPath(id));
+      if (json) return printJson(account);
+      for (const line of accountDetails(account)) print(line);
+    });
+
+  accounts
+    .command("add")
+    .description("adds an account; asks for what the flags leave open")
+    .option("--api-key-stdin", "read an API key from standard input")
+    .option("--setup-token-stdin", "read a setup token from standard input")
+    .option("--credentials-file <path>", 'a Claude Code credentials file; "-" for standard input')
+    .option("--proxy-stdin", "read the account's proxy from standard input (after the credential)")
+    .option("--name <name>", "what the account is called here")
+    .option("--description <text>", "a note for people")
+    .option("--priority <number>", "1 to 100; lower ones are used first (default 50)", readPriority)
+    .addHelpText(
+      "after",
+      examples(
+        `${PROGRAM} accounts add`,
+        `${PROGRAM} accounts add --name "team key" --api-key-stdin < key.txt`,
+        `${PROGRAM} accounts add --name mine --credentials-file ~/.claude/.credentials.json`,
+      ),
+    )
+    .action(async (flags: AddFlags, command: Command) => {
+      const context = contextOf(command);
+      const account = await addAccount(context, flags);
+      if (context.json) return printJson(account);
+      print(`Account ${called(account)} was added.`);
+      await reportTest(context, account);
+    });
+
+  accounts
+    .command("login")
+    .description("adds an account over the OAuth link, or logs an existing one in again")
+    .argument("[account]", `an existing account: ${WHICH}`)
+    .option("--name <name>", "what a new account is called here")
+    .option("--description <text>", "a note for people")
+    .option("--priority <number>", "1 to 100; lower ones are used first (default 50)", readPriority)
+    .option("--proxy-stdin", "read a proxy for this account from the first line of standard input")
+    .addHelpText("after", examples(`${PROGRAM} accounts login`, `${PROGRAM} accounts login mine`))
+    .action(async (given: string | undefined, flags: LoginFlags, command: Command) => {
+      const context = contextOf(command);
+      const existing = given === undefined ? null : await existingLogin(context, given, flags);
+      const account = await logIn(context, flags, existing);
+      if (context.json) return printJson(account);
+      print(
+        existing === null
+          ? `Account ${called(account)} was added.`
+          : `Account ${called(account)} is logged in again: ${accountStatusText(account)}.`,
+      );
+    });
+
+  accounts
+    .command("update")
+    .description("changes an account's name, note, priority or proxy")
+    .argument("<account>", WHICH)
+    .option("--name <name>", "a new name")
+    .option("--description <text>", "a new note")
+    .option("--priority <number>", "1 to 100; lower ones are used first", readPriority)
+    .option("--proxy-stdin", "read a new proxy from standard input")
+    .option("--no-proxy", "remove the proxy: the account's traffic goes direct")
+    .addHelpText("after", examples(`${PROGRAM} accounts update mine --priority 10`))
+    .action(async (given: string, flags: UpdateFlags, command: Command) => {
+      const patch = await patchOf(flags);
+      const context = contextOf(command);
+      const { id } = await findAccount(context.api, given);
+      const account = await context.api.call<Account>("PUT", accountPath(id), patch);
+      if (context.json) return printJson(account);
+      print(`Account ${called(account)} was changed.`);
+    });
+
+  switchCommand(accounts, "enable", true);
+  switchCommand(accounts, "disable", false);
+
+  accounts
+    .command("refresh")
+    .description("renews an OAuth account's token now")
+    .argument("<account>", WHICH)
+    .addHelpText("after", examples(`${PROGRAM} accounts refresh mine`))
+    .action(async (given: string, _flags: object, command: Command) => {
+      const context = contextOf(command);
+      const account = await act(context, given, "/refresh");
+      if (context.json) return printJson(account);
+      const until = account.credentialExpiresAt;
+      print(
+        `Account ${called(account)} has a new token${until === null ? "" : `, good until ${momentText(until)}`}.`,
+      );
+    });
+
+  accounts
+    .command("test")
+    .description("asks Anthropic whether the account's credential is good; costs nothing")
+    .argument("<account>", WHICH)
+    .addHelpText("after", examples(`${PROGRAM} accounts test mine`))
+    .action(async (given: string, _flags: object, command: Command) => {
+      const { api, json } = contextOf(command);
+      const account = await findAccount(api, given);
+      const test = await api.call<{ ok: boolean; durationMs: number; message: string }>(
+        "POST",
+        accountPath(account.id, "/test"),
+      );
+      if (json) printJson(test);
+      if (!test.ok) {
+        if (json) process.exitCode = exitCodes.failed;
+        else
+          throw new Failure(`Account ${called(account)} failed its test: ${plain(test.message)}`);
+      } else if (!json) {
+        print(`Account ${called(account)}: ${plain(test.message)} (${test.durationMs} ms)`);
+      }
+    });
+
+  accounts
+    .command("reset")
+    .description("forgets cool-downs and trouble: you say that it is mended")
+    .argument("<account>", WHICH)
+    .addHelpText("after", examples(`${PROGRAM} accounts reset mine`))
+    .action(async (given: string, _flags: object, command: Command) => {
+      const context = contextOf(command);
+      const account = await act(context, given, "/reset");
+      if (context.json) return printJson(account);
+      print(`Account ${called(account)} was reset: ${accountStatusText(account)}.`);
+    });
+
+  accounts
+    .command("remove")
+    .description("removes an account and its credential from the relay, for good")
+    .argument("<account>", WHICH)
+    .option("--yes", "do not ask")
+    .addHelpText("after", examples(`${PROGRAM} accounts remove mine`))
+    .action(async (given: string, flags: { yes?: boolean }, command: Command) => {
+      const { api, json } = contextOf(command);
+      const account = await findAccount(api, given);
+      await confirmed(`Remove account ${called(account)} and its credential for good?`, flags.yes);
+      const data = await api.call("DELETE", accountPath(account.id));
+      if (json) return printJson(data);
+      print(`Account ${called(account)} was removed.`);
+    });
+}
+
+interface UpdateFlags {
+  name?: string;
+  description?: string;
+  priority?: number;
+  proxyStdin?: boolean;
+  /** False where `--no-proxy` was given. */
+  proxy?: boolean;
+}
+
+async function patchOf(flags: UpdateFlags): Promise<Record<string, unknown>> {
+  const { name, description, priority, proxyStdin, proxy } = flags;
+  if (proxyStdin && proxy === false) {
+    throw usageFailure("Give either --proxy-stdin or --no-proxy.");
+  }
+  const patch = {
+    ...(name === undefined ? {} : { name }),
+    ...(description === undefined ? {} : { description }),
+    ...(priority === undefined ? {} : { priority }),
+    ...(proxy === false ? { proxy: null } : {}),
+    ...(proxyStdin ? { proxy: readProxy(await secretInput("proxy address")) } : {}),
+  };
+  if (Object.keys(patch).length === 0) {
+    throw usageFailure(
+      "Nothing to change: give --name, --description, --priority or a proxy flag.",
+    );
+  }
+  return patch;
+}
+
+async function existingLogin(
+  { api }: CommandContext,
+  given: string,
+  flags: LoginFlags,
+): Promise<Account> {
+  const { name, description, priority } = flags;
+  if (name !== undefined || description !== undefined || priority !== undefined) {
+    throw usageFailure(
+      `--name, --description and --priority are for a new account.\nTo change this one: ${PROGRAM} accounts update`,
+    );
+  }
+  const account = await findAccount(api, given);
+  if (account.kind === "api_key") {
+    throw new Failure(
+      `Account ${called(account)} has an API key and needs no login.\nTo add a login as an account of its own: ${PROGRAM} accounts login`,
+    );
+  }
+  return account;
+}
+
+function switchCommand(accounts: Command, verb: "enable" | "disable", enabled: boolean): void {
+  accounts
+    .command(verb)
+    .description(enabled ? "lets the relay use an account again" : "takes an account out of use")
+    .argument("<account>", WHICH)
+    .addHelpText("after", examples(`${PROGRAM} accounts ${verb} mine`))
+    .action(async (given: string, _flags: object, command: Command) => {
+      const { api, json } = contextOf(command);
+      const { id } = await findAccount(api, given);
+      const account = await api.call<Account>("PUT", accountPath(id), { enabled });
+      if (json) return printJson(account);
+      print(`Account ${called(account)} is ${verb}d: ${accountStatusText(account)}.`);
+    });
+}
+
+async function act({ api }: CommandContext, given: string, path: string): Promise<Account> {
+  const { id } = await findAccount(api, given);
+  return api.call<Account>("POST", accountPath(id, path));
+}
+
+function called({ name, id }: Account): string {
+  return `"${plain(name)}" (${shortId(id)})`;
+}
+
+function readPriority(text: string): number {
+  const priority = Number(text);
+  if (!/^\d+$/.test(text) || priority < 1 || priority > MAX_PRIORITY) {
+    throw new InvalidArgumentError(`Give a whole number from 1 to ${MAX_PRIORITY}.`);
+  }
+  return priority;
+}

@@ -1,0 +1,63 @@
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { errorCode } from "../host/stop.ts";
+import { Failure, usageFailure } from "./failure.ts";
+import { restOfInput } from "./terminal.ts";
+
+/** The part of a Claude Code credentials file that the admin API takes. */
+export interface ClaudeAiOauth {
+  accessToken: string;
+  refreshToken?: string;
+  expiresAt?: number;
+  scopes?: string[];
+}
+
+/** Reads a Claude Code credentials file; "-" is standard input. Errors never quote its content. */
+export async function readCredentials(path: string): Promise<ClaudeAiOauth> {
+  const place = path === "-" ? "Standard input" : path;
+  const text = path === "-" ? await restOfInput() : readText(path);
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch {
+    throw new Failure(
+      `${place} holds no JSON. A Claude Code credentials file begins with {"claudeAiOauth":`,
+    );
+  }
+  const login = isObject(content) ? content.claudeAiOauth : undefined;
+  if (!isObject(login) || typeof login.accessToken !== "string") {
+    throw new Failure(
+      `${place} is no Claude Code credentials file: claudeAiOauth.accessToken is missing.`,
+    );
+  }
+  const { accessToken, refreshToken, expiresAt, scopes } = login;
+  return {
+    accessToken,
+    ...(typeof refreshToken === "string" ? { refreshToken } : {}),
+    ...(typeof expiresAt === "number" ? { expiresAt } : {}),
+    ...(isTexts(scopes) ? { scopes } : {}),
+  };
+}
+
+function readText(path: string): string {
+  // npm runs scripts in the project's folder; the person meant a path from where they are.
+  const isNpmRun = process.env.npm_lifecycle_event === "cli";
+  const from = (isNpmRun && process.env.INIT_CWD) || process.cwd();
+  const whole = path.startsWith("~/") ? join(homedir(), path.slice(2)) : resolve(from, path);
+  try {
+    return readFileSync(whole, "utf8");
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === "ENOENT") throw usageFailure(`There is no file ${whole}.`);
+    throw usageFailure(`${whole} cannot be read (${code ?? "unknown reason"}).`);
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((entry) => typeof entry === "string");
+}

@@ -1,0 +1,332 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ADMIN, type RelayKey, TestRelay } from "../fixtures/relay.ts";
+
+let relay: TestRelay;
+let key: RelayKey;
+
+beforeAll(async () => {
+  relay = await TestRelay.start({ vars: { LOG_LEVEL: "debug" } });
+  await relay.addApiKeyAccount("first");
+  key = await relay.createKey();
+});
+afterAll(() => relay.stop());
+
+interface ErrorBody {
+  type: string;
+  error: { type: string; message: string };
+  request_id: string;
+}
+
+async function refusalOf(answer: Response) {
+  const body = (await answer.json()) as ErrorBody;
+  expect(body).toMatchObject({ type: "error", request_id: answer.headers.get("request-id") });
+  expect(body.error.message).toMatch(/^Relay: /);
+  return `${answer.status} ${body.error.type}`;
+}
+
+describe("bad input is answered in Anthropic's shape, and nothing goes upstream", () => {
+  const post = (headers: Record<string, string>, body: BodyInit | null, path = "/v1/messages") =>
+    fetch(relay.url + path, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body,
+    });
+  const good = JSON.stringify({ model: "claude-sonnet-5", max_tokens: 5, messages: [] });
+  const keyed = () => ({ "x-api-key": key.apiKey });
+
+  const nothingUpstream = async (act: () => Promise<void>) => {
+    const before = relay.fake.ledger.totals().requests;
+    await act();
+    expect(relay.fake.ledger.totals().requests).toBe(before);
+  };
+
+  test.each<[string, Record<string, string>]>([
+    ["no key", {}],
+    ["a malformed key", { "x-api-key": "cr_123" }],
+    ["an unknown key", { authorization: `Bearer cr_${"a".repeat(64)}` }],
+  ])("%s: 401, and the client is told not to try again", (_, headers) =>
+    nothingUpstream(async () => {
+      const answer = await post(headers, good);
+      expect(answer.headers.get("x-should-retry")).toBe("false");
+      expect(await refusalOf(answer)).toBe("401 authentication_error");
+    }),
+  );
+
+  test.each<[string, (id: string) => Promise<unknown>, string]>([
+    [
+      "disabled",
+      (id) => relay.admin("PUT", `/api-keys/${id}`, { enabled: false }),
+      "403 permission_error",
+    ],
+    [
+      "expired",
+      (id) => relay.admin("PUT", `/api-keys/${id}`, { expiresAt: "2026-01-01T00:00:00Z" }),
+      "403 permission_error",
+    ],
+    ["revoked", (id) => relay.admin("POST", `/api-keys/${id}/revoke`), "403 permission_error"],
+    ["deleted", (id) => relay.admin("DELETE", `/api-keys/${id}`), "401 authentication_error"],
+  ])(
+    "a key that was %s is refused from the next request on, on every route",
+    async (_, act, refusal) => {
+      const mine = await relay.createKey();
+      expect((await relay.message(mine)).status).toBe(200);
+      await act(mine.id);
+      await nothingUpstream(async () => {
+        expect(await refusalOf(await relay.message(mine))).toBe(refusal);
+        const headers = { "x-api-key": mine.apiKey };
+        expect(await refusalOf(await post(headers, good, "/v1/messages/count_tokens"))).toBe(
+          refusal,
+        );
+        for (const path of ["/v1/models", "/api/v1/usage", "/api/v1/key-info"]) {
+          expect(await refusalOf(await fetch(relay.url + path, { headers })), path).toBe(refusal);
+        }
+      });
+    },
+  );
+
+  test.each<[string, BodyInit | null, string]>([
+    ["nothing", null, "400 invalid_request_error"],
+    ["no JSON", "model=claude", "400 invalid_request_error"],
+    ["cut JSON", good.slice(0, -2), "400 invalid_request_error"],
+    ["a list", "[]", "400 invalid_request_error"],
+    ["no model", '{"messages":[]}', "400 invalid_request_error"],
+    ["two models", '{"model":"a","model":"b"}', "400 invalid_request_error"],
+    ["more than 32 MiB", new Uint8Array(32 * 1024 * 1024 + 1).fill(0x20), "413 request_too_large"],
+  ])("a body of %s", (_, body, refusal) =>
+    nothingUpstream(async () => {
+      expect(await refusalOf(await post(keyed(), body))).toBe(refusal);
+    }),
+  );
+
+  test("a body of 31 MiB passes, byte for byte", async () => {
+    const text = "x".repeat(31 * 1024 * 1024);
+    const answer = await relay.message(key, { messages: [{ role: "user", content: text }] });
+    expect(answer.status).toBe(200);
+    await answer.arrayBuffer();
+    expect(relay.fake.ledger.last().requestBodyBytes).toBeGreaterThan(31 * 1024 * 1024);
+  });
+
+  test("an unknown route, and a wrong method", () =>
+    nothingUpstream(async () => {
+      expect(await refusalOf(await post(keyed(), good, "/v1/complete"))).toBe(
+        "404 not_found_error",
+      );
+      const wrong = await fetch(`${relay.url}/v1/messages`, { headers: keyed() });
+      expect(wrong.headers.get("allow")).toBe("POST");
+      expect(await refusalOf(wrong)).toBe("405 invalid_request_error");
+    }));
+});
+
+describe("what a key holder can ask", () => {
+  test("usage and key-info hold every field of the documented shape", async () => {
+    const mine = await relay.createKey({ name: "Mine", description: "d" });
+    await (await relay.message(mine)).arrayBuffer();
+    const usage = await relay.settledUsage(mine);
+    const sums = {
+      requests: 1,
+      inputTokens: expect.any(Number),
+      outputTokens: 24,
+      cacheCreateTokens: 0,
+      cacheReadTokens: 0,
+      tokens: expect.any(Number),
+      allTokens: expect.any(Number),
+      cost: expect.any(Number),
+    };
+    expect(usage).toMatchObject({
+      usage: {
+        total: sums,
+        daily: sums,
+        monthly: sums,
+        averages: {
+          rpm: 1,
+          tpm: expect.any(Number),
+          dailyRequests: 1,
+          dailyTokens: expect.any(Number),
+        },
+        byModel: [{ model: "claude-sonnet-5", ...sums }],
+      },
+      limits: { expiresAt: null },
+      timestamp: expect.stringMatching(/Z$/),
+    });
+    expect(usage.usage.total.cost).toBeGreaterThan(0);
+    const info = await fetch(`${relay.url}/api/v1/key-info`, {
+      headers: { authorization: `Bearer ${mine.apiKey}` },
+    });
+    expect(await info.json()).toMatchObject({
+      keyInfo: {
+        id: mine.id,
+        name: "Mine",
+        description: "d",
+        expiresAt: null,
+        usage: { total: sums },
+      },
+    });
+  });
+
+  test("the model list is Anthropic's, with paging; one model by name", async () => {
+    const headers = { "x-api-key": key.apiKey };
+    const list = async (query: string) =>
+      (await (await fetch(`${relay.url}/v1/models${query}`, { headers })).json()) as {
+        data: { id: string; type: string; display_name: string; created_at: string }[];
+        has_more: boolean;
+        first_id: string;
+        last_id: string;
+      };
+    const all = await list("?limit=1000");
+    expect(all.data.length).toBeGreaterThan(3);
+    expect(all).toMatchObject({
+      has_more: false,
+      first_id: all.data[0]?.id,
+      last_id: all.data.at(-1)?.id,
+    });
+    const page = await list("?limit=2");
+    expect(page).toMatchObject({ has_more: true, data: all.data.slice(0, 2) });
+    expect((await list(`?limit=2&after_id=${page.last_id}`)).data).toEqual(all.data.slice(2, 4));
+    const one = await fetch(`${relay.url}/api/v1/models/${all.data[0]?.id}`, { headers });
+    expect(await one.json()).toEqual(all.data[0]);
+    expect((await fetch(`${relay.url}/v1/models/claude-unknown-9`, { headers })).status).toBe(404);
+  });
+});
+
+describe("liveness, without a key", () => {
+  test.each(["/", "/api/hello", "/api/api/hello"])("HEAD %s answers 200", async (path) => {
+    expect((await fetch(relay.url + path, { method: "HEAD" })).status).toBe(200);
+  });
+
+  test("/health says what it can serve", async () => {
+    const answer = await fetch(`${relay.url}/health`);
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toEqual({
+      status: "ok",
+      version: "0.1.0",
+      keyStore: "kv",
+      accounts: { usable: 1, total: 1, otherEncryptionKey: 0 },
+      message: "Ready.",
+    });
+  });
+
+  test("a browser that opens the address learns what it is, and the page loads nothing from elsewhere", async () => {
+    const answer = await fetch(`${relay.url}/web`);
+    const html = await answer.text();
+    expect(html).toContain(`ANTHROPIC_BASE_URL=${relay.url}`);
+    expect(html).not.toMatch(/<script|src=|@import/);
+    expect(answer.headers.get("content-security-policy")).toContain("default-src 'none'");
+  });
+});
+
+test("a restart, orderly or by kill -9, keeps keys, accounts and usage", async () => {
+  const mine = await relay.createKey({ name: "Kept" });
+  for (let index = 0; index < 5; index += 1) await (await relay.message(mine)).arrayBuffer();
+  const before = await relay.settledUsage(mine);
+  for (const how of ["stop", "kill"] as const) {
+    await relay.restart({ how });
+    expect((await relay.usage(mine)).usage.total).toEqual(before.usage.total);
+    const { data } = await relay.admin<{ accounts: { name: string }[] }>("GET", "/claude-accounts");
+    expect(data.accounts).toMatchObject([{ name: "first", status: "ready" }]);
+  }
+  expect((await relay.message(mine)).status).toBe(200);
+});
+
+test("a wrong ENCRYPTION_KEY is said in words, nothing is overwritten, and the right one serves again", async () => {
+  const right = "fedcba9876543210fedcba9876543210";
+  await relay.restart({ vars: { ENCRYPTION_KEY: "a-wrong-key-of-thirty-two-chars!" } });
+  const health = await fetch(`${relay.url}/health`);
+  expect(health.status).toBe(503);
+  expect(await health.json()).toMatchObject({
+    accounts: { usable: 0, total: 1, otherEncryptionKey: 1 },
+    message: expect.stringMatching(/another ENCRYPTION_KEY.*nothing was changed/),
+  });
+  const answer = await relay.message(key);
+  expect(answer.status).toBe(503);
+  expect(((await answer.json()) as ErrorBody).error.message).toMatch(/another ENCRYPTION_KEY/);
+  await relay.restart({
+    vars: { ENCRYPTION_KEY: "another-key-of-thirty-two-chars!", ENCRYPTION_KEY_PREVIOUS: right },
+  });
+  expect((await relay.message(key)).status).toBe(200);
+  await relay.restart({ vars: { ENCRYPTION_KEY: right, ENCRYPTION_KEY_PREVIOUS: "" } });
+  expect((await relay.message(key)).status).toBe(200);
+});
+
+test("no secret is in a log line, an answer or a state file in the clear", async () => {
+  const secrets = new Map<string, string>([
+    ["relay key", key.apiKey],
+    ["admin password", ADMIN.password],
+    ["JWT secret", "0123456789abcdef0123456789abcdef"],
+    ["encryption key", "fedcba9876543210fedcba9876543210"],
+    ["proxy password", "the-proxy-password"],
+  ]);
+  const answers: string[] = [];
+  const keep = async (answer: Response) => {
+    answers.push(JSON.stringify([...answer.headers]), await answer.text());
+  };
+  const login = relay.fake.accounts.addOAuth({ name: "planted", expiresInSeconds: 3_600 });
+  const { apiKey } = relay.fake.accounts.addApiKey({ name: "planted key" });
+  secrets.set("access token", login.accessToken);
+  secrets.set("refresh token", login.refreshToken ?? "");
+  secrets.set("API key", apiKey);
+  const claudeAiOauth = {
+    accessToken: login.accessToken,
+    refreshToken: login.refreshToken,
+    expiresAt: login.expiresAtMs,
+  };
+  const proxy = { type: "http", host: "127.0.0.1", port: 9, password: "the-proxy-password" };
+  for (const [path, body] of [
+    ["/claude-accounts", { name: "OAuth", claudeAiOauth, priority: 1 }],
+    ["/claude-accounts", { name: "Key", apiKey, priority: 2, proxy }],
+    ["/claude-accounts", { name: "Twice", apiKey, setupToken: login.accessToken }],
+    ["/claude-accounts", { name: 5, apiKey, claudeAiOauth }],
+    ["/claude-accounts/exchange-code", { sessionId: "x", authorizationCode: login.refreshToken }],
+  ] as const) {
+    answers.push(JSON.stringify(await relay.admin("POST", path, body)));
+  }
+  const listed = await relay.admin<{ accounts: { id: string }[] }>("GET", "/claude-accounts");
+  for (const { id } of listed.data.accounts) {
+    for (const [method, path] of [
+      ["GET", ""],
+      ["POST", "/test"],
+      ["POST", "/refresh"],
+    ]) {
+      answers.push(
+        JSON.stringify(await relay.admin(method ?? "", `/claude-accounts/${id}${path}`)),
+      );
+    }
+  }
+  relay.fake.script({ account: "planted", times: 5 }, { respond: { status: 401 } });
+  for (let index = 0; index < 5; index += 1) await keep(await relay.message(key));
+  for (const path of ["/api-keys", "/audit", "/session"]) {
+    answers.push(JSON.stringify(await relay.admin("GET", path)));
+  }
+  await keep(
+    await fetch(`${relay.url}/admin/login`, {
+      method: "POST",
+      body: JSON.stringify({ username: "admin", password: `${ADMIN.password}x` }),
+    }),
+  );
+  await keep(await fetch(`${relay.url}/v1/messages?key=${key.apiKey}`, { method: "POST" }));
+  await relay.settledUsage(key);
+  const log = relay.log;
+  expect(log).toContain("request.settled");
+  await relay.restart();
+
+  const files = filesBelow(relay.stateDir);
+  expect(files.length).toBeGreaterThan(5);
+  for (const [name, secret] of secrets) {
+    expect(log.includes(secret), `${name} in the log`).toBe(false);
+    expect(
+      answers.some((text) => text.includes(secret)),
+      `${name} in an answer`,
+    ).toBe(false);
+    for (const file of files) {
+      expect(readFileSync(file).includes(secret), `${name} in ${file}`).toBe(false);
+    }
+  }
+});
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    return statSync(path).isDirectory() ? filesBelow(path) : [path];
+  });
+}

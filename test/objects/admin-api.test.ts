@@ -1,0 +1,369 @@
+import { reset, runInDurableObject } from "cloudflare:test";
+import { env, exports } from "cloudflare:workers";
+import { SignJWT } from "jose";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { adminApi } from "../../src/admin/admin-api.ts";
+import { issueSession } from "../../src/admin/session.ts";
+
+const ORIGIN = "https://relay.example";
+const PASSWORD = "a password for tests only";
+const CONFIG = {
+  jwtSecret: env.JWT_SECRET,
+  adminUsername: env.ADMIN_USERNAME,
+  adminPasswordHash: env.ADMIN_PASSWORD_HASH,
+};
+let token = "";
+
+beforeEach(async () => {
+  ({ token } = await issueSession(CONFIG, Date.now()));
+});
+afterEach(() => reset());
+
+interface Answer {
+  status: number;
+  headers: Headers;
+  success: boolean;
+  // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape that it asked for
+  data: any;
+  error: string;
+  message: string;
+  requestId: string;
+}
+
+async function ask(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = { authorization: `Bearer ${token}` },
+): Promise<Answer> {
+  const answer = await exports.default.fetch(`${ORIGIN}/admin${path}`, {
+    method,
+    headers: { "content-type": "application/json", ...headers },
+    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+  });
+  const parsed = (await answer.json()) as Omit<Answer, "status" | "headers">;
+  return { ...parsed, status: answer.status, headers: answer.headers };
+}
+
+const login = (password: string, username = "admin") =>
+  ask("POST", "/login", { username, password }, {});
+
+describe("signing in", () => {
+  test("gives a session by token and by a cookie that scripts cannot read", async () => {
+    const answer = await login(PASSWORD);
+    expect(answer.status).toBe(200);
+    const cookie = answer.headers.get("set-cookie") ?? "";
+    expect(cookie).toMatch(
+      /^relay_session=[^;]+; Max-Age=43200; Path=\/admin; HttpOnly; Secure; SameSite=Strict$/,
+    );
+    expect(answer.headers.get("cache-control")).toBe("no-store");
+    const session = await ask("GET", "/session", undefined, { cookie: cookie.split(";")[0] ?? "" });
+    expect(session.data).toMatchObject({ username: "admin" });
+  });
+
+  test.each([
+    ["a wrong password", "wrong", "admin"],
+    ["an empty password", "", "admin"],
+    ["another user", PASSWORD, "root"],
+  ])("%s is refused with the same words", async (_, password, username) => {
+    const answer = await login(password, username);
+    expect(answer).toMatchObject({
+      status: 401,
+      success: false,
+      error: "login_failed",
+      message: "Wrong user name or password.",
+    });
+    expect(answer.headers.get("set-cookie")).toBeNull();
+  });
+
+  test("guessing is slowed: after five wrong passwords even the right one has to wait", async () => {
+    for (let guess = 0; guess < 5; guess += 1)
+      expect((await login(`guess ${guess}`)).status).toBe(401);
+    const refused = await login(PASSWORD);
+    expect(refused).toMatchObject({ status: 429, error: "login_throttled" });
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(Number(refused.headers.get("retry-after"))).toBeLessThanOrEqual(30);
+    const gate = env.ADMIN_GATE.get(env.ADMIN_GATE.idFromName("admin"));
+    await runInDurableObject(gate, (_, state) => {
+      state.storage.sql.exec("UPDATE failures SET wait_until_ms = 0");
+    });
+    expect((await login(PASSWORD)).status).toBe(200);
+  });
+
+  test("ends by signing out: the token is refused from then on", async () => {
+    expect((await ask("GET", "/session")).status).toBe(200);
+    expect((await ask("POST", "/logout")).status).toBe(200);
+    expect((await ask("GET", "/session")).status).toBe(401);
+  });
+});
+
+describe("every route refuses without a session", () => {
+  // From the route table itself, so that a new route cannot be forgotten.
+  const routes = adminApi.routes
+    .filter(({ method, path }) => method !== "ALL" && path !== "/admin/login")
+    .map(({ method, path }) => ({ method, path: path.replace(":id", crypto.randomUUID()) }));
+  const sign = (claims: Record<string, unknown>, secret: string, alg = "HS256") =>
+    new SignJWT(claims)
+      .setProtectedHeader({ alg })
+      .setSubject("admin")
+      .setJti("j")
+      .setIssuer("claude-edge-relay")
+      .setAudience("admin")
+      .setIssuedAt()
+      .setExpirationTime("1h")
+      .sign(new TextEncoder().encode(secret));
+  const base64 = (value: unknown) => btoa(JSON.stringify(value)).replaceAll("=", "");
+  const credentials: [string, () => Promise<Record<string, string>>][] = [
+    ["no credential", async () => ({})],
+    ["an empty bearer", async () => ({ authorization: "Bearer " })],
+    ["a relay key", async () => ({ authorization: `Bearer cr_${"0".repeat(64)}` })],
+    [
+      "an expired session",
+      async () => {
+        const old = await issueSession(CONFIG, Date.now() - 13 * 3_600_000);
+        return { authorization: `Bearer ${old.token}` };
+      },
+    ],
+    [
+      "a session signed with another secret",
+      async () => ({ authorization: `Bearer ${await sign({}, "x".repeat(32))}` }),
+    ],
+    [
+      "a session signed with another algorithm",
+      async () => ({ authorization: `Bearer ${await sign({}, env.JWT_SECRET, "HS512")}` }),
+    ],
+    [
+      "a session that is not signed",
+      async () => ({
+        authorization: `Bearer ${base64({ alg: "none" })}.${base64({ sub: "admin", jti: "j", exp: 9e9 })}.`,
+      }),
+    ],
+    [
+      "a session from before the password was changed",
+      async () => {
+        const before = await issueSession({ ...CONFIG, adminPasswordHash: "old" }, Date.now());
+        return { authorization: `Bearer ${before.token}` };
+      },
+    ],
+  ];
+
+  test("and there are routes to test", () => expect(routes.length).toBeGreaterThan(15));
+
+  test.each(credentials)("with %s", async (_, headersOf) => {
+    const headers = await headersOf();
+    for (const { method, path } of routes) {
+      const answer = await ask(
+        method,
+        path.replace("/admin", ""),
+        method === "GET" ? undefined : {},
+        headers,
+      );
+      expect(answer, `${method} ${path}`).toMatchObject({ status: 401, error: "not_signed_in" });
+    }
+  });
+
+  test("with a cookie from another site", async () => {
+    const cookie = `relay_session=${token}`;
+    for (const { method, path } of routes.filter((route) => route.method !== "GET")) {
+      for (const origin of [{}, { origin: "https://evil.example" }, { origin: "null" }]) {
+        const answer = await ask(method, path.replace("/admin", ""), {}, { cookie, ...origin });
+        expect(answer, `${method} ${path}`).toMatchObject({
+          status: 403,
+          error: "forbidden_origin",
+        });
+      }
+    }
+    const own = await ask("POST", "/logout", {}, { cookie, origin: ORIGIN });
+    expect(own.status).toBe(200);
+  });
+});
+
+describe("keys", () => {
+  const create = (fields: Record<string, unknown> = {}) =>
+    ask("POST", "/api-keys", { name: "K", ...fields });
+
+  test("are shown once, and stored under their hash only", async () => {
+    const { data, status } = await create({ description: "d" });
+    expect(status).toBe(201);
+    expect(data.apiKey).toMatch(/^cr_[0-9a-f]{64}$/);
+    const shown = JSON.stringify([
+      await ask("GET", "/api-keys"),
+      await ask("GET", `/api-keys/${data.id}`),
+    ]);
+    expect(shown).not.toContain(data.apiKey);
+    const { keys } = await env.RELAY_KEYS.list();
+    const stored = await Promise.all(keys.map(({ name }) => env.RELAY_KEYS.get(name)));
+    expect(JSON.stringify([keys, stored])).not.toContain(data.apiKey.slice(8, -4));
+    expect(keys.some(({ name }) => name.startsWith("key:"))).toBe(true);
+  });
+
+  test("can be listed in pages, changed, revoked and deleted", async () => {
+    const ids: string[] = [];
+    for (let index = 0; index < 5; index += 1)
+      ids.push((await create({ name: `K${index}` })).data.id);
+    const first = await ask("GET", "/api-keys?limit=3");
+    expect(first.data.keys).toHaveLength(3);
+    const rest = await ask(
+      "GET",
+      `/api-keys?limit=3&cursor=${encodeURIComponent(first.data.cursor)}`,
+    );
+    const listed = [...first.data.keys, ...rest.data.keys].map(({ id }: { id: string }) => id);
+    expect(listed.sort()).toEqual(ids.sort());
+    expect(rest.data.cursor).toBeNull();
+
+    const [id] = ids;
+    const expiresAt = "2027-01-01T00:00:00.000Z";
+    const changed = await ask("PUT", `/api-keys/${id}`, { name: "New", enabled: false, expiresAt });
+    expect(changed.data).toMatchObject({ name: "New", status: "disabled", expiresAt });
+    expect(
+      (await ask("PUT", `/api-keys/${id}`, { enabled: true, expiresAt: null })).data,
+    ).toMatchObject({
+      status: "active",
+      expiresAt: null,
+    });
+    expect((await ask("POST", `/api-keys/${id}/revoke`)).data.status).toBe("revoked");
+    expect((await ask("DELETE", `/api-keys/${id}`)).data).toEqual({ id, deleted: true });
+    expect((await ask("GET", `/api-keys/${id}`)).status).toBe(404);
+  });
+
+  test.each([
+    ["no name", {}, "name is missing"],
+    ["an empty name", { name: "  " }, "name must not be empty"],
+    ["a name that is a number", { name: 5 }, "name must be string"],
+    [
+      "a name of 200 characters",
+      { name: "x".repeat(200) },
+      "name must have at most 100 characters",
+    ],
+    ["a time without a zone", { name: "K", expiresAt: "tomorrow" }, "expiresAt must be a time"],
+    ["a field that does not exist", { name: "K", admin: true }, "admin is not a field here"],
+    ["no object", "[]", "The body is not a JSON object."],
+    ["no JSON", "{", "The body is not JSON."],
+  ])("with %s are refused in words", async (_, body, words) => {
+    const answer = await ask("POST", "/api-keys", body);
+    expect(answer).toMatchObject({ status: 400, success: false, error: "bad_request" });
+    expect(answer.message).toContain(words);
+    expect(answer.requestId).toMatch(/^rly_/);
+    expect((await env.RELAY_KEYS.list()).keys).toEqual([]);
+  });
+});
+
+describe("accounts", () => {
+  const SECRET = "sk-ant-api03-very-secret";
+
+  test("by API key come back without their secret", async () => {
+    const { data, status } = await ask("POST", "/claude-accounts", {
+      name: "A",
+      apiKey: SECRET,
+      proxy: {
+        type: "socks5",
+        host: "proxy.example",
+        port: 1080,
+        username: "u",
+        password: "hidden",
+      },
+    });
+    expect(status).toBe(201);
+    expect(data).toMatchObject({ name: "A", kind: "api_key", hasProxy: true, status: "no_egress" });
+    const one = await ask("GET", `/claude-accounts/${data.id}`);
+    expect(one.data.proxy).toEqual({
+      type: "socks5",
+      host: "proxy.example",
+      port: 1080,
+      username: "u",
+      hasPassword: true,
+    });
+    const all = JSON.stringify([
+      data,
+      one,
+      await ask("GET", "/claude-accounts"),
+      await ask("GET", "/audit"),
+    ]);
+    expect(all).not.toMatch(/very-secret|hidden/);
+  });
+
+  test("can be changed, reset and deleted, each with its line in the audit trail", async () => {
+    const { data } = await ask("POST", "/claude-accounts", { name: "A", apiKey: SECRET });
+    await ask("PUT", `/claude-accounts/${data.id}`, { name: "B", priority: 10, enabled: false });
+    expect((await ask("GET", "/claude-accounts")).data.accounts).toMatchObject([
+      { id: data.id, name: "B", priority: 10, enabled: false, status: "disabled" },
+    ]);
+    await ask("POST", `/claude-accounts/${data.id}/reset`);
+    expect((await ask("DELETE", `/claude-accounts/${data.id}`)).status).toBe(200);
+    expect((await ask("GET", "/claude-accounts")).data.accounts).toEqual([]);
+    const { entries } = (await ask("GET", "/audit")).data;
+    expect(
+      entries.map(({ action, outcome, actor }: Record<string, string>) => [actor, action, outcome]),
+    ).toEqual([
+      ["admin", "account.delete", "done"],
+      ["admin", "account.reset", "done"],
+      ["admin", "account.update", "done"],
+      ["admin", "account.create", "done"],
+    ]);
+    expect(entries[2].detail).toEqual({
+      before: { name: "A", priority: 50, enabled: true },
+      after: { name: "B", priority: 10, enabled: false },
+    });
+  });
+
+  test.each([
+    ["no credential", { name: "A" }, "exactly one"],
+    ["two credentials", { name: "A", apiKey: SECRET, setupToken: "t" }, "exactly one"],
+    ["a relay key", { name: "A", apiKey: `cr_${"0".repeat(64)}` }, "relay key of this system"],
+    ["an OAuth token as API key", { name: "A", apiKey: "sk-ant-oat01-x" }, "setupToken"],
+    ["an API key as setup token", { name: "A", setupToken: SECRET }, "apiKey"],
+    [
+      "a line break in the key",
+      { name: "A", apiKey: "sk-ant\r\nx: y" },
+      "apiKey holds a character",
+    ],
+    [
+      "a priority that is no number",
+      { name: "A", apiKey: SECRET, priority: "high" },
+      "priority must be number",
+    ],
+    [
+      "a priority out of range",
+      { name: "A", apiKey: SECRET, priority: 0 },
+      "priority must be at least 1",
+    ],
+    [
+      "a proxy of an unknown kind",
+      { name: "A", apiKey: SECRET, proxy: { type: "ftp", host: "h", port: 1 } },
+      "proxy.type must be",
+    ],
+    ["a login that does not exist", { name: "A", sessionId: crypto.randomUUID() }, "not finished"],
+  ])("with %s are refused in words that hold no secret", async (_, body, words) => {
+    const answer = await ask("POST", "/claude-accounts", body);
+    expect([400, 409]).toContain(answer.status);
+    expect(answer.message).toContain(words);
+    expect(answer.message).not.toContain("very-secret");
+    expect((await ask("GET", "/claude-accounts")).data.accounts).toEqual([]);
+  });
+
+  test("that do not exist are not found, whatever is asked of them", async () => {
+    for (const id of [crypto.randomUUID(), "nonsense", "../api-keys"]) {
+      expect((await ask("GET", `/claude-accounts/${encodeURIComponent(id)}`)).status).toBe(404);
+    }
+  });
+});
+
+test("an act that cannot be audited does not happen", async () => {
+  const log = env.EVENT_LOG.get(env.EVENT_LOG.idFromName("events"));
+  await runInDurableObject(log, (_, state) => {
+    state.storage.sql.exec("DROP TABLE audit");
+  });
+  const answer = await ask("POST", "/api-keys", { name: "K" });
+  expect(answer).toMatchObject({ status: 500, success: false, error: "internal" });
+  expect((await env.RELAY_KEYS.list()).keys).toEqual([]);
+});
+
+test("a route that does not exist, and a body that is too large, are said to be so", async () => {
+  expect(await ask("GET", "/nothing")).toMatchObject({ status: 404, error: "not_found" });
+  expect(await ask("PATCH", "/api-keys")).toMatchObject({ status: 404, error: "not_found" });
+  const large = { name: "x".repeat(300 * 1024) };
+  expect(await ask("POST", "/api-keys", large)).toMatchObject({
+    status: 413,
+    error: "body_too_large",
+  });
+});

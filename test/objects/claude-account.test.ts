@@ -1,0 +1,488 @@
+import {
+  evictDurableObject,
+  reset,
+  runDurableObjectAlarm,
+  runInDurableObject,
+} from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, test } from "vitest";
+import { Account } from "../../durable-objects/claude-account/account.ts";
+import type {
+  AccountDependencies,
+  NewCredential,
+} from "../../durable-objects/claude-account/contract.ts";
+import type { RosterRow } from "../../src/accounts/roster-row.ts";
+import { Vault } from "../../src/accounts/vault.ts";
+
+afterEach(() => reset());
+
+const KEY = "fedcba9876543210fedcba9876543210";
+const START_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
+const HOUR_MS = 3_600_000;
+const SETTINGS = { name: "A", description: "", priority: 50, enabled: true };
+const OAUTH = {
+  authorizeUrl: "https://login.example/authorize",
+  tokenUrl: "https://login.example/token",
+  clientId: "client",
+  redirectUri: "https://login.example/callback",
+  scopes: "user:inference",
+};
+
+function oauthCredential(patch: Partial<NewCredential> = {}): NewCredential {
+  return {
+    kind: "oauth",
+    access: "access-1",
+    refresh: "refresh-1",
+    expiresAtMs: START_MS + HOUR_MS,
+    scopes: ["user:inference"],
+    ...patch,
+  };
+}
+
+interface TokenCall {
+  grant_type: string;
+  refresh_token?: string;
+  code?: string;
+  code_verifier?: string;
+  state?: string;
+}
+
+/** An account's core with a clock, a token endpoint and a Fleet that the test moves. */
+class Bench {
+  readonly account: Account;
+  readonly pushed: RosterRow[] = [];
+  readonly removed: string[] = [];
+  readonly calls: TokenCall[] = [];
+  readonly logged: string[] = [];
+  nowMs = START_MS;
+  fleetIsDown = false;
+  /** What the token endpoint answers; by default it rotates. */
+  answer: (call: TokenCall, count: number) => Response | Promise<Response> = (_, count) =>
+    Response.json({
+      access_token: `access-${count + 1}`,
+      refresh_token: `refresh-${count + 1}`,
+      expires_in: 3600,
+      scope: "user:inference",
+    });
+  readonly #background: Promise<void>[] = [];
+
+  constructor(storage: DurableObjectStorage, vault: Vault) {
+    const deps: AccountDependencies = {
+      id: "account-id",
+      storage,
+      vault,
+      oauth: OAUTH,
+      fetch: async (_, init) => {
+        const call = JSON.parse(String(init.body)) as TokenCall;
+        this.calls.push(call);
+        return this.answer(call, this.calls.length);
+      },
+      now: () => this.nowMs,
+      pushRow: async (row) => {
+        if (this.fleetIsDown) throw new Error("the Fleet is down");
+        this.pushed.push(row);
+      },
+      pushRemoval: async (id) => {
+        this.removed.push(id);
+      },
+      background: (_, work) => {
+        this.#background.push(work);
+      },
+      log: (level, event, detail) => {
+        this.logged.push(`${level} ${event} ${JSON.stringify(detail ?? {})}`);
+      },
+    };
+    this.account = new Account(deps);
+  }
+
+  async settle(): Promise<void> {
+    await Promise.all(this.#background);
+  }
+
+  get lastRow(): RosterRow | undefined {
+    return this.pushed.at(-1);
+  }
+}
+
+async function withBench(
+  run: (bench: Bench, storage: DurableObjectStorage, again: () => Promise<Bench>) => Promise<void>,
+): Promise<void> {
+  const stub = env.CLAUDE_ACCOUNT.get(env.CLAUDE_ACCOUNT.idFromName(crypto.randomUUID()));
+  await runInDurableObject(stub, async (_, state) => {
+    const make = async () => new Bench(state.storage, await Vault.open(KEY));
+    await run(await make(), state.storage, make);
+  });
+}
+
+const secretOf = async (bench: Bench, rejected: number | null = null) => {
+  const acquired = await bench.account.acquire(rejected);
+  return acquired.ok ? acquired.value.secret : acquired.error.kind;
+};
+
+describe("a credential", () => {
+  test("is handed out without a refresh while ten seconds are left, and refreshed from then on", () =>
+    withBench(async (bench) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      bench.nowMs = START_MS + HOUR_MS - 10_001;
+      expect(await secretOf(bench)).toBe("access-1");
+      expect(bench.calls).toEqual([]);
+      bench.nowMs = START_MS + HOUR_MS - 10_000;
+      expect(await secretOf(bench)).toBe("access-2");
+      expect(bench.calls).toMatchObject([
+        { grant_type: "refresh_token", refresh_token: "refresh-1" },
+      ]);
+    }));
+
+  test("that has run out is refreshed once for a thousand who ask at once", () =>
+    withBench(async (bench) => {
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+      const secrets = await Promise.all(Array.from({ length: 1_000 }, () => secretOf(bench)));
+      expect(new Set(secrets)).toEqual(new Set(["access-2"]));
+      expect(bench.calls).toHaveLength(1);
+    }));
+
+  test("is on disk before anyone gets it: an object that wakes up has it, and the old one is spent", () =>
+    withBench(async (bench, _, again) => {
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+      await secretOf(bench);
+      const woken = await again();
+      expect(await secretOf(woken)).toBe("access-2");
+      woken.nowMs = START_MS + 2 * HOUR_MS;
+      await secretOf(woken);
+      expect(woken.calls).toMatchObject([{ refresh_token: "refresh-2" }]);
+    }));
+
+  test("keeps its refresh token where the answer brings no new one", () =>
+    withBench(async (bench) => {
+      bench.answer = () => Response.json({ access_token: "access-x", expires_in: 60 });
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+      expect(await secretOf(bench)).toBe("access-x");
+      bench.nowMs += 60_000;
+      await secretOf(bench);
+      expect(bench.calls.map((call) => call.refresh_token)).toEqual(["refresh-1", "refresh-1"]);
+    }));
+
+  test.each([
+    ["answers 500", () => new Response("oops", { status: 500 })],
+    ["answers 429", () => new Response("{}", { status: 429, headers: { "retry-after": "60" } })],
+    ["answers no token", () => Response.json({ hello: 1 })],
+    [
+      "refuses for another reason",
+      () => Response.json({ error: "invalid_client" }, { status: 400 }),
+    ],
+    ["is gone", () => Promise.reject(new Error("connection refused"))],
+  ])("still works when the token endpoint %s, as long as it is valid", (_, answer) =>
+    withBench(async (bench) => {
+      bench.answer = answer;
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      bench.nowMs = START_MS + HOUR_MS - 5_000;
+      expect(await secretOf(bench)).toBe("access-1");
+      bench.nowMs = START_MS + HOUR_MS;
+      expect(await secretOf(bench)).toBe("refresh_failed");
+      expect(bench.account.describe()?.trouble).toBeNull();
+    }),
+  );
+
+  test("is not asked for over and over while the token endpoint is down, and comes back by itself", () =>
+    withBench(async (bench) => {
+      const working = bench.answer;
+      bench.answer = () => new Response("", { status: 503 });
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+      for (let index = 0; index < 50; index += 1) await secretOf(bench);
+      expect(bench.calls).toHaveLength(1);
+      bench.answer = working;
+      bench.nowMs += 2_000;
+      expect(await secretOf(bench)).toBe("access-3");
+    }));
+
+  test("whose grant is spent needs a new login: told once, and never tried again", () =>
+    withBench(async (bench) => {
+      bench.answer = () => Response.json({ error: "invalid_grant" }, { status: 400 });
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+      expect(await secretOf(bench)).toBe("needs_relogin");
+      expect(await secretOf(bench)).toBe("needs_relogin");
+      await bench.settle();
+      expect(bench.calls).toHaveLength(1);
+      expect(bench.lastRow?.trouble?.kind).toBe("needs_relogin");
+      expect(bench.logged.filter((line) => line.includes("needs_relogin"))).toHaveLength(1);
+    }));
+
+  test("of an API key or a setup token never expires and is never refreshed", () =>
+    withBench(async (bench) => {
+      const plain = { refresh: null, expiresAtMs: null, scopes: [] };
+      await bench.account.create(SETTINGS, { kind: "api_key", access: "key", ...plain }, null);
+      bench.nowMs += 1_000 * HOUR_MS;
+      expect(await secretOf(bench)).toBe("key");
+      expect(bench.calls).toEqual([]);
+    }));
+});
+
+describe("a credential that upstream refused with 401", () => {
+  test("is refreshed once for everyone whose request it failed", () =>
+    withBench(async (bench) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      const secrets = await Promise.all(Array.from({ length: 100 }, () => secretOf(bench, 1)));
+      expect(new Set(secrets)).toEqual(new Set(["access-2"]));
+      expect(await secretOf(bench, 1)).toBe("access-2");
+      expect(bench.calls).toHaveLength(1);
+    }));
+
+  test("and whose successor is refused too, needs a new login", () =>
+    withBench(async (bench) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      await secretOf(bench, 1);
+      expect(await secretOf(bench, 2)).toBe("needs_relogin");
+      expect(bench.calls).toHaveLength(1);
+    }));
+
+  test("is not handed out again while it cannot be refreshed", () =>
+    withBench(async (bench) => {
+      bench.answer = () => new Response("", { status: 503 });
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      expect(await secretOf(bench, 1)).toBe("refresh_failed");
+    }));
+
+  test("as an API key is trouble that a person must mend", () =>
+    withBench(async (bench) => {
+      const key = {
+        kind: "api_key",
+        access: "k",
+        refresh: null,
+        expiresAtMs: null,
+        scopes: [],
+      } as const;
+      await bench.account.create(SETTINGS, { ...key, scopes: [] }, null);
+      expect(await secretOf(bench, 1)).toBe("credential_rejected");
+      expect(bench.account.describe()?.trouble?.kind).toBe("credential_rejected");
+      await bench.account.reset();
+      expect(bench.account.describe()?.trouble).toBeNull();
+    }));
+});
+
+describe("ahead of time", () => {
+  test("the alarm refreshes before a request has to wait", () =>
+    withBench(async (bench, storage) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      await bench.settle();
+      const alarmAtMs = await storage.getAlarm();
+      expect(alarmAtMs).toBeLessThan(START_MS + HOUR_MS - 10_000);
+      expect(alarmAtMs).toBeGreaterThanOrEqual(START_MS + HOUR_MS - 11 * 60_000);
+      bench.nowMs = alarmAtMs ?? 0;
+      await bench.account.alarm();
+      expect(bench.calls).toHaveLength(1);
+      expect(await secretOf(bench)).toBe("access-2");
+      expect(await storage.getAlarm()).toBeGreaterThan(bench.nowMs);
+    }));
+
+  test("an alarm whose refresh fails comes again, later", () =>
+    withBench(async (bench, storage) => {
+      bench.answer = () => new Response("", { status: 500 });
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      await bench.settle();
+      bench.nowMs = (await storage.getAlarm()) ?? 0;
+      await bench.account.alarm();
+      await bench.settle();
+      expect(await storage.getAlarm()).toBe(bench.nowMs + 2_000);
+    }));
+});
+
+describe("a login", () => {
+  const begin = async (bench: Bench) => {
+    const { authUrl } = await bench.account.beginLogin(null);
+    return new URL(authUrl).searchParams;
+  };
+  const kindOf = async (bench: Bench, paste: string) => {
+    const finished = await bench.account.finishLogin(paste);
+    return finished.ok ? "ok" : finished.error.kind;
+  };
+
+  test("sends S256 of the verifier that the exchange then shows, and its own state", () =>
+    withBench(async (bench) => {
+      const query = await begin(bench);
+      expect(query.get("code_challenge_method")).toBe("S256");
+      expect(query.get("client_id")).toBe("client");
+      expect(query.get("state")?.length).toBeGreaterThanOrEqual(43);
+      expect(await kindOf(bench, `code#${query.get("state")}`)).toBe("ok");
+      const [call] = bench.calls;
+      expect(call).toMatchObject({ grant_type: "authorization_code", code: "code" });
+      expect(call?.state).toBe(query.get("state"));
+      const digest = await crypto.subtle.digest(
+        "SHA-256",
+        new TextEncoder().encode(call?.code_verifier),
+      );
+      const challenge = btoa(String.fromCharCode(...new Uint8Array(digest)))
+        .replaceAll("+", "-")
+        .replaceAll("/", "_")
+        .replaceAll("=", "");
+      expect(query.get("code_challenge")).toBe(challenge);
+    }));
+
+  test("with another login's state is refused, and nothing is sent", () =>
+    withBench(async (bench) => {
+      await begin(bench);
+      expect(await kindOf(bench, "code#someone-elses-state")).toBe("state_mismatch");
+      expect(bench.calls).toEqual([]);
+    }));
+
+  test("a wrong paste can be mended until ten minutes have passed", () =>
+    withBench(async (bench) => {
+      await begin(bench);
+      const working = bench.answer;
+      expect(await kindOf(bench, "not a code")).toBe("bad_paste");
+      bench.answer = () => Response.json({ error: "invalid_grant" }, { status: 400 });
+      expect(await kindOf(bench, "wrong")).toBe("token_error");
+      bench.answer = working;
+      expect(await kindOf(bench, "right")).toBe("ok");
+      await begin(bench);
+      bench.nowMs += 10 * 60_000;
+      expect(await kindOf(bench, "right")).toBe("no_login");
+    }));
+
+  test("spends a code once, although it was pasted twice at the same moment", () =>
+    withBench(async (bench) => {
+      await begin(bench);
+      const kinds = await Promise.all([kindOf(bench, "code"), kindOf(bench, "code")]);
+      expect(kinds.sort()).toEqual(["bad_paste", "ok"]);
+      expect(bench.calls).toHaveLength(1);
+    }));
+
+  test("becomes an account once, and its tokens serve", () =>
+    withBench(async (bench) => {
+      expect(await bench.account.createFromLogin(SETTINGS)).toBeNull();
+      await begin(bench);
+      expect(await bench.account.createFromLogin(SETTINGS)).toBeNull();
+      await kindOf(bench, "code");
+      expect(await secretOf(bench)).toBe("account_unknown");
+      expect(await bench.account.createFromLogin(SETTINGS)).toMatchObject({ kind: "oauth" });
+      expect(await bench.account.createFromLogin(SETTINGS)).toBeNull();
+      expect(await secretOf(bench)).toBe("access-2");
+    }));
+
+  test("that was never finished leaves nothing behind", () =>
+    withBench(async (bench, storage) => {
+      await begin(bench);
+      bench.nowMs = (await storage.getAlarm()) ?? 0;
+      await bench.account.alarm();
+      expect(storage.sql.exec("SELECT * FROM login").toArray()).toEqual([]);
+      expect(await storage.getAlarm()).toBeNull();
+    }));
+
+  test("of an account that exists replaces its credential and ends its trouble", () =>
+    withBench(async (bench) => {
+      bench.answer = () => Response.json({ error: "invalid_grant" }, { status: 400 });
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+      await secretOf(bench);
+      bench.answer = () =>
+        Response.json({ access_token: "fresh", refresh_token: "r", expires_in: 60 });
+      await begin(bench);
+      expect(await kindOf(bench, "code")).toBe("ok");
+      expect(await secretOf(bench)).toBe("fresh");
+      expect(bench.lastRow).toMatchObject({ trouble: null, generation: 2 });
+    }));
+});
+
+describe("the roster", () => {
+  test("hears of every change, and again after it could not be reached", () =>
+    withBench(async (bench, storage) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      bench.fleetIsDown = true;
+      await bench.account.update({ enabled: false }, undefined);
+      await bench.settle();
+      expect(bench.lastRow?.enabled).toBe(true);
+      expect(await storage.getAlarm()).toBe(START_MS + 5_000);
+      bench.fleetIsDown = false;
+      await bench.account.alarm();
+      expect(bench.lastRow?.enabled).toBe(false);
+    }));
+
+  test("never sees a secret", () =>
+    withBench(async (bench, storage) => {
+      const proxy = {
+        type: "socks5",
+        host: "h",
+        port: 1,
+        username: "u",
+        password: "proxy-pass",
+      } as const;
+      await bench.account.create(SETTINGS, oauthCredential(), proxy);
+      await bench.settle();
+      const shown = JSON.stringify([
+        bench.pushed,
+        await bench.account.describeProxy(),
+        bench.logged,
+      ]);
+      expect(shown).not.toMatch(/access-1|refresh-1|proxy-pass/);
+      const tables = ["account", "credential", "proxy", "login", "outbox"];
+      const stored = tables.map((table) => storage.sql.exec(`SELECT * FROM ${table}`).toArray());
+      expect(JSON.stringify(stored)).not.toMatch(/access-1|refresh-1|proxy-pass/);
+    }));
+
+  test("an account with a proxy that cannot be dialled never goes direct", () =>
+    withBench(async (bench) => {
+      const proxy = { type: "http", host: "h", port: 1 } as const;
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), proxy);
+      expect(await secretOf(bench)).toBe("no_egress");
+      expect(bench.calls).toEqual([]);
+    }));
+
+  test("an account that was removed is gone, and a late report does not bring it back", () =>
+    withBench(async (bench, storage) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      await bench.account.remove();
+      expect(bench.removed).toEqual(["account-id"]);
+      const verdict = { kind: "rate_limited", scope: "account", untilMs: null } as const;
+      const late = bench.account.report({ verdict, family: "opus", windows: {}, atMs: START_MS });
+      expect(late).toBeNull();
+      expect(await secretOf(bench)).toBe("account_unknown");
+      expect(storage.sql.exec("SELECT * FROM credential").toArray()).toEqual([]);
+    }));
+});
+
+test("under another ENCRYPTION_KEY nothing is read and nothing is overwritten", async () => {
+  const stub = env.CLAUDE_ACCOUNT.get(env.CLAUDE_ACCOUNT.idFromName(crypto.randomUUID()));
+  await runInDurableObject(stub, async (_, state) => {
+    const right = new Bench(state.storage, await Vault.open(KEY));
+    await right.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+    const rows = () => JSON.stringify(state.storage.sql.exec("SELECT * FROM credential").toArray());
+    const before = rows();
+    const wrong = new Bench(state.storage, await Vault.open("0123456789abcdef0123456789abcdef"));
+    expect(await secretOf(wrong)).toBe("other_encryption_key");
+    expect(await secretOf(wrong, 1)).toBe("other_encryption_key");
+    await wrong.account.alarm();
+    expect(rows()).toBe(before);
+    expect(wrong.calls).toEqual([]);
+    expect(await secretOf(right)).toBe("access-2");
+  });
+});
+
+test("the object itself keeps its account over an eviction, and the Fleet lists it", async () => {
+  const id = crypto.randomUUID();
+  const stub = env.CLAUDE_ACCOUNT.get(env.CLAUDE_ACCOUNT.idFromName(id));
+  const key: NewCredential = {
+    kind: "api_key",
+    access: "sk-ant-api03-x",
+    refresh: null,
+    expiresAtMs: null,
+    scopes: [],
+  };
+  expect(await stub.create(SETTINGS, key, null)).toMatchObject({ id, kind: "api_key" });
+  expect(await stub.create(SETTINGS, key, null)).toBeNull();
+  await evictDurableObject(stub);
+  expect(await stub.acquire(null)).toMatchObject({ ok: true, value: { secret: "sk-ant-api03-x" } });
+  const fleet = env.FLEET.get(env.FLEET.idFromName("fleet"));
+  expect((await fleet.snapshot()).rows).toMatchObject([{ id, name: "A" }]);
+  await stub.remove();
+  expect((await fleet.snapshot()).rows).toEqual([]);
+  expect(await runDurableObjectAlarm(stub)).toBe(false);
+});
+
+test("a roster row that arrives late never replaces a newer one, or a removed one", async () => {
+  const fleet = env.FLEET.get(env.FLEET.idFromName("fleet"));
+  const row = { id: "a", name: "new", revision: 2 } as RosterRow;
+  await fleet.push(row);
+  await fleet.push({ ...row, name: "old", revision: 1 });
+  expect((await fleet.snapshot()).rows).toMatchObject([{ name: "new" }]);
+  await fleet.remove("a");
+  await fleet.push({ ...row, revision: 3 });
+  expect((await fleet.snapshot()).rows).toEqual([]);
+});

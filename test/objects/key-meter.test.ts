@@ -1,0 +1,273 @@
+import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
+import { env } from "cloudflare:workers";
+import { afterEach, describe, expect, test } from "vitest";
+import { Meter } from "../../durable-objects/key-meter/meter.ts";
+import type { KeyPolicy } from "../../src/keys/key-record.ts";
+import { type Bill, NOTHING_BILLED, type Settlement } from "../../src/relay/settlement.ts";
+import { newRequestId } from "../../src/request-id.ts";
+
+afterEach(() => reset());
+
+const START_MS = Date.UTC(2026, 10, 30, 23, 30, 0);
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+const OPEN: KeyPolicy = {
+  enabled: true,
+  expiresAtMs: null,
+  revokedAtMs: null,
+  deleted: false,
+  version: 1,
+};
+
+class Bench {
+  nowMs = START_MS;
+  readonly meter: Meter;
+  readonly storage: DurableObjectStorage;
+
+  constructor(storage: DurableObjectStorage, nowMs = START_MS) {
+    this.nowMs = nowMs;
+    this.storage = storage;
+    this.meter = new Meter(storage, () => this.nowMs);
+  }
+
+  async admit(policy = OPEN, model = "claude-sonnet-5"): Promise<string> {
+    const requestId = newRequestId(this.nowMs);
+    const admitted = await this.meter.admit({ requestId, policy, model, previousMessageId: null });
+    return admitted.ok ? requestId : admitted.error.kind;
+  }
+
+  settle(requestId: string, patch: Partial<Settlement> = {}): boolean {
+    return this.meter.settle({
+      requestId,
+      outcome: "completed",
+      status: 200,
+      accountId: "account",
+      attempts: [],
+      firstByteMs: 10,
+      durationMs: 20,
+      bill: billOf(10, 5, 1_000),
+      ...patch,
+    });
+  }
+
+  count(where: string): number {
+    return this.storage.sql.exec<{ count: number }>(`SELECT COUNT(*) AS count FROM ${where}`).one()
+      .count;
+  }
+
+  /** Fires the alarm as often as it is due up to that time. */
+  async runUntil(atMs: number): Promise<void> {
+    for (;;) {
+      const alarmAtMs = await this.storage.getAlarm();
+      if (alarmAtMs === null || alarmAtMs > atMs) break;
+      this.nowMs = Math.max(this.nowMs, alarmAtMs);
+      await this.storage.deleteAlarm();
+      await this.meter.alarm();
+    }
+    this.nowMs = atMs;
+  }
+}
+
+function billOf(input: number, output: number, costNanoDollars: number): Bill {
+  const tokens = { ...NOTHING_BILLED.tokens, inputTokens: input, outputTokens: output };
+  return { ...NOTHING_BILLED, tokens, costNanoDollars, model: "claude-sonnet-5" };
+}
+
+async function withBench(run: (bench: Bench) => Promise<void>): Promise<void> {
+  const stub = env.KEY_METER.get(env.KEY_METER.idFromName(crypto.randomUUID()));
+  await runInDurableObject(stub, (_, state) => run(new Bench(state.storage)));
+}
+
+describe("a key's switches", () => {
+  test("what the meter was told wins over an older record, so a revoked key is refused at once", () =>
+    withBench(async (bench) => {
+      expect(await bench.admit()).toMatch(/^rly_/);
+      bench.meter.configure({ ...OPEN, revokedAtMs: START_MS, version: 2 });
+      expect(await bench.admit(OPEN)).toBe("key_revoked");
+      expect(bench.count("requests")).toBe(1);
+    }));
+
+  test("a newer record than the meter's holds from its first request on", () =>
+    withBench(async (bench) => {
+      bench.meter.configure({ ...OPEN, enabled: false, version: 1 });
+      expect(await bench.admit({ ...OPEN, version: 1 })).toBe("key_disabled");
+      expect(await bench.admit({ ...OPEN, version: 2 })).toMatch(/^rly_/);
+      expect(await bench.admit({ ...OPEN, enabled: false, version: 1 })).toMatch(/^rly_/);
+    }));
+
+  test("of two changes made at once, the second is told that it came too late", () =>
+    withBench(async (bench) => {
+      expect(bench.meter.configure({ ...OPEN, version: 2, enabled: false })).toBe(true);
+      expect(bench.meter.configure({ ...OPEN, version: 2, expiresAtMs: 5 })).toBe(false);
+      expect(bench.meter.configure({ ...OPEN, version: 2, enabled: false })).toBe(true);
+    }));
+
+  test("a key expires at its time, and a deleted one is unknown", () =>
+    withBench(async (bench) => {
+      const expiring = { ...OPEN, expiresAtMs: START_MS + 1_000, version: 2 };
+      expect(await bench.admit(expiring)).toMatch(/^rly_/);
+      bench.nowMs += 1_000;
+      expect(await bench.admit(expiring)).toBe("key_expired");
+      bench.meter.configure({ ...OPEN, deleted: true, version: 3 });
+      expect(await bench.admit(expiring)).toBe("key_unknown");
+    }));
+
+  test("outlive the object's memory", async () => {
+    const stub = env.KEY_METER.get(env.KEY_METER.idFromName("kept"));
+    await stub.configure({ ...OPEN, enabled: false, version: 7 });
+    await evictDurableObject(stub);
+    expect(await stub.check(OPEN)).toEqual({ kind: "key_disabled" });
+  });
+});
+
+describe("a request's row", () => {
+  test("is counted once, however often it is settled", () =>
+    withBench(async (bench) => {
+      const id = await bench.admit();
+      expect(bench.settle(id)).toBe(true);
+      expect(bench.settle(id, { bill: billOf(999, 999, 999) })).toBe(false);
+      expect(bench.meter.usage().total).toMatchObject({
+        requests: 1,
+        input_tokens: 10,
+        output_tokens: 5,
+        cost_nano: 1_000,
+      });
+    }));
+
+  test("is admitted once, although the call was repeated", () =>
+    withBench(async (bench) => {
+      const admission = {
+        requestId: newRequestId(bench.nowMs),
+        policy: OPEN,
+        model: "m",
+        previousMessageId: null,
+      };
+      await bench.meter.admit(admission);
+      bench.settle(admission.requestId);
+      await bench.meter.admit(admission);
+      expect(bench.meter.usage()).toMatchObject({ inFlight: 0, total: { requests: 1 } });
+    }));
+
+  test("that nobody settles is swept as unsettled when its lease runs out, and not before", () =>
+    withBench(async (bench) => {
+      await bench.admit();
+      await bench.runUntil(START_MS + 14 * MINUTE_MS);
+      expect(bench.meter.usage().inFlight).toBe(1);
+      await bench.runUntil(START_MS + 17 * MINUTE_MS);
+      expect(bench.meter.usage()).toMatchObject({
+        inFlight: 0,
+        total: { requests: 1, unsettled: 1, failed: 1, input_tokens: 0 },
+      });
+    }));
+
+  test("that was swept is completed by a late settlement", () =>
+    withBench(async (bench) => {
+      const id = await bench.admit();
+      await bench.runUntil(START_MS + 20 * MINUTE_MS);
+      expect(bench.settle(id)).toBe(true);
+      expect(bench.meter.usage().total).toMatchObject({
+        requests: 1,
+        unsettled: 0,
+        failed: 0,
+        input_tokens: 10,
+      });
+    }));
+
+  test("of a failure counts as a request with its outcome", () =>
+    withBench(async (bench) => {
+      const id = await bench.admit();
+      bench.settle(id, { outcome: "upstream_error", status: 500, bill: NOTHING_BILLED });
+      expect(bench.meter.usage().total).toMatchObject({ requests: 1, failed: 1, cost_nano: 0 });
+    }));
+
+  test("that is not known is not invented by its settlement", () =>
+    withBench(async (bench) => {
+      expect(bench.settle(newRequestId(START_MS))).toBe(false);
+      expect(bench.meter.usage().total.requests).toBe(0);
+    }));
+});
+
+describe("the sums", () => {
+  test("stay the same when rows are folded, and the rows are gone", () =>
+    withBench(async (bench) => {
+      for (let index = 0; index < 30; index += 1) {
+        const id = await bench.admit(OPEN, index % 3 === 0 ? "claude-opus-5" : "claude-sonnet-5");
+        const model = index % 3 === 0 ? "claude-opus-5" : "claude-sonnet-5";
+        bench.settle(id, {
+          bill: { ...billOf(index, 2 * index, 3 * index), model, estimated: index % 5 === 0 },
+        });
+        bench.nowMs += 10 * MINUTE_MS;
+      }
+      const before = bench.meter.usage();
+      await bench.runUntil(bench.nowMs + 2 * HOUR_MS);
+      expect(bench.count("requests")).toBe(0);
+      expect(bench.count("hourly")).toBeGreaterThan(5);
+      const after = bench.meter.usage();
+      expect(after.total).toEqual(before.total);
+      expect(after.byModel).toEqual(before.byModel);
+      expect(after.total).toMatchObject({
+        requests: 30,
+        input_tokens: 435,
+        output_tokens: 870,
+        cost_nano: 1305,
+        estimated: 6,
+      });
+    }));
+
+  test("of the day and the month begin anew at midnight UTC, folded or not", () =>
+    withBench(async (bench) => {
+      bench.settle(await bench.admit());
+      expect(bench.meter.usage()).toMatchObject({
+        daily: { requests: 1 },
+        monthly: { requests: 1 },
+      });
+      bench.nowMs = Date.UTC(2026, 11, 1);
+      bench.settle(await bench.admit());
+      for (const later of [0, 3 * HOUR_MS]) {
+        await bench.runUntil(bench.nowMs + later);
+        expect(bench.meter.usage()).toMatchObject({
+          total: { requests: 2 },
+          daily: { requests: 1 },
+          monthly: { requests: 1 },
+        });
+      }
+      await bench.runUntil(Date.UTC(2026, 11, 2));
+      expect(bench.meter.usage()).toMatchObject({
+        daily: { requests: 0 },
+        monthly: { requests: 1 },
+      });
+    }));
+
+  test("an idle meter sleeps: once everything is folded no alarm is set", () =>
+    withBench(async (bench) => {
+      bench.settle(await bench.admit());
+      await bench.runUntil(START_MS + DAY_MS);
+      expect(await bench.storage.getAlarm()).toBeNull();
+      expect(bench.meter.usage().total.requests).toBe(1);
+    }));
+
+  test("hourly sums are pruned after a year, the lifetime's never", () =>
+    withBench(async (bench) => {
+      bench.settle(await bench.admit());
+      await bench.runUntil(START_MS + 500 * DAY_MS);
+      bench.settle(await bench.admit());
+      await bench.runUntil(bench.nowMs + 3 * HOUR_MS);
+      expect(bench.count("hourly")).toBe(1);
+      expect(bench.meter.usage().total.requests).toBe(2);
+    }));
+});
+
+test("a thread's message is remembered with the account that made it", () =>
+  withBench(async (bench) => {
+    bench.meter.rememberMessage("msg_1", "account-1");
+    const ask = (previousMessageId: string) =>
+      bench.meter.admit({
+        requestId: newRequestId(bench.nowMs),
+        policy: OPEN,
+        model: "m",
+        previousMessageId,
+      });
+    expect(await ask("msg_1")).toEqual({ ok: true, value: { threadAccountId: "account-1" } });
+    expect(await ask("msg_2")).toEqual({ ok: true, value: { threadAccountId: null } });
+  }));

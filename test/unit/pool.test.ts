@@ -1,0 +1,476 @@
+import { describe, expect, test } from "vitest";
+import { learn } from "../../durable-objects/claude-account/learning.ts";
+import type { AccountState } from "../../durable-objects/claude-account/state.ts";
+import { type ChoiceInput, choose } from "../../src/accounts/choose.ts";
+import { type RosterRow, standingOf } from "../../src/accounts/roster-row.ts";
+import {
+  mergeWindows,
+  peakUtilisation,
+  readUnifiedLimits,
+  retryAfterAtMs,
+  windowsMoved,
+} from "../../src/upstream/rate-limits.ts";
+import { judge, nextStep, type Verdict } from "../../src/upstream/verdict.ts";
+
+const NOW_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
+const NOW_S = NOW_MS / 1000;
+const HOUR_S = 3600;
+
+describe("unified rate-limit headers", () => {
+  test("every window is read, known or not; fractions and unix seconds", () => {
+    const headers = new Headers({
+      "anthropic-ratelimit-unified-status": "allowed",
+      "anthropic-ratelimit-unified-5h-status": "allowed_warning",
+      "anthropic-ratelimit-unified-5h-reset": String(NOW_S + HOUR_S),
+      "anthropic-ratelimit-unified-5h-utilization": "0.86",
+      "anthropic-ratelimit-unified-7d_oi-utilization": "1.02",
+      "anthropic-ratelimit-unified-reset": String(NOW_S + HOUR_S),
+      "anthropic-ratelimit-unified-representative-claim": "five_hour",
+    });
+    expect(readUnifiedLimits(headers, NOW_MS)).toEqual({
+      windows: {
+        "5h": {
+          status: "allowed_warning",
+          resetAtMs: NOW_MS + HOUR_S * 1000,
+          utilisation: 0.86,
+        },
+        "7d_oi": { utilisation: 1.02 },
+      },
+      resetAtMs: NOW_MS + HOUR_S * 1000,
+      representativeClaim: "five_hour",
+    });
+  });
+
+  test.each([
+    ["in the past", String(NOW_S - 1)],
+    ["ten years ahead", String(NOW_S + 10 * 365 * 24 * HOUR_S)],
+    ["no number", "soon"],
+    ["empty", ""],
+  ])("a reset %s is dropped alone", (_, reset) => {
+    const headers = new Headers({
+      "anthropic-ratelimit-unified-5h-reset": reset,
+      "anthropic-ratelimit-unified-5h-utilization": "0.5",
+      "anthropic-ratelimit-unified-reset": reset,
+    });
+    const limits = readUnifiedLimits(headers, NOW_MS);
+    expect(limits.windows).toEqual({ "5h": { utilisation: 0.5 } });
+    expect(limits.resetAtMs).toBeNull();
+  });
+
+  test("a window or field that one answer lacks stays as it was", () => {
+    const older = { "5h": { status: "allowed", utilisation: 0.1 }, "7d": { utilisation: 0.2 } };
+    expect(mergeWindows(older, { "5h": { utilisation: 0.3 } })).toEqual({
+      "5h": { status: "allowed", utilisation: 0.3 },
+      "7d": { utilisation: 0.2 },
+    });
+  });
+
+  test("a hundred invented windows do not fill the memory", () => {
+    const headers = new Headers();
+    for (let index = 0; index < 100; index += 1) {
+      headers.set(`anthropic-ratelimit-unified-w${index}-utilization`, "0.5");
+    }
+    expect(Object.keys(readUnifiedLimits(headers, NOW_MS).windows).length).toBeLessThan(20);
+  });
+
+  test("only a move of a hundredth or more is news", () => {
+    const known = { "5h": { utilisation: 0.5, status: "allowed" } };
+    expect(windowsMoved(known, { "5h": { utilisation: 0.505 } })).toBe(false);
+    expect(windowsMoved(known, { "5h": { utilisation: 0.52 } })).toBe(true);
+    expect(windowsMoved(known, { "5h": { status: "rejected" } })).toBe(true);
+    expect(windowsMoved(known, {})).toBe(false);
+  });
+
+  test("a window that has reset no longer counts as used", () => {
+    const windows = {
+      "5h": { utilisation: 0.9, resetAtMs: NOW_MS - 1 },
+      "7d": { utilisation: 0.4, resetAtMs: NOW_MS + 1 },
+    };
+    expect(peakUtilisation(windows, NOW_MS)).toBe(0.4);
+  });
+
+  test("retry-after is read as seconds and as a date, and never believed beyond days", () => {
+    const at = (value: string) => retryAfterAtMs(new Headers({ "retry-after": value }), NOW_MS);
+    expect(at("7")).toBe(NOW_MS + 7_000);
+    expect(at(new Date(NOW_MS + 60_000).toUTCString())).toBe(NOW_MS + 60_000);
+    expect(at("-5")).toBeNull();
+    expect(at("99999999")).toBeNull();
+    expect(at("later")).toBeNull();
+  });
+});
+
+describe("what an answer means", () => {
+  const unified = (claim: string) => ({
+    "anthropic-ratelimit-unified-reset": String(NOW_S + HOUR_S),
+    "anthropic-ratelimit-unified-representative-claim": claim,
+  });
+  const errorBody = (message: string, details?: object) =>
+    JSON.stringify({ type: "error", error: { type: "t", message, details } });
+  const untilMs = NOW_MS + HOUR_S * 1000;
+  const cases: [string, number, Record<string, string>, string, Verdict][] = [
+    ["200", 200, {}, "", { kind: "served" }],
+    ["307", 307, {}, "", { kind: "served" }],
+    ["400", 400, {}, errorBody("prompt is too long"), { kind: "passed" }],
+    ["404", 404, {}, errorBody("model"), { kind: "passed" }],
+    ["413", 413, {}, "", { kind: "passed" }],
+    ["401", 401, {}, "", { kind: "credential_rejected" }],
+    ["402", 402, {}, errorBody("pay"), { kind: "spend_limited", untilMs: null, detail: "pay" }],
+    [
+      "429 of the 5-hour window",
+      429,
+      unified("five_hour"),
+      "",
+      { kind: "rate_limited", scope: "account", untilMs },
+    ],
+    [
+      "429 of the week",
+      429,
+      unified("seven_day"),
+      "",
+      { kind: "rate_limited", scope: "account", untilMs },
+    ],
+    [
+      "429 of one family's week",
+      429,
+      unified("seven_day_opus"),
+      "",
+      { kind: "rate_limited", scope: "family", untilMs },
+    ],
+    [
+      "429 with retry-after only",
+      429,
+      { "retry-after": "30" },
+      "",
+      { kind: "rate_limited", scope: "family", untilMs: NOW_MS + 30_000 },
+    ],
+    [
+      "429 without any header",
+      429,
+      {},
+      errorBody("Error"),
+      { kind: "rate_limited", scope: "family", untilMs: null },
+    ],
+    [
+      "429 whose reset lies",
+      429,
+      { "anthropic-ratelimit-unified-reset": "1" },
+      "",
+      { kind: "rate_limited", scope: "family", untilMs: null },
+    ],
+    ["429 for extra usage", 429, {}, errorBody("Extra usage is required"), { kind: "passed" }],
+    [
+      "429 of the monthly spend limit",
+      429,
+      {},
+      errorBody("limit", { error_code: "enforced_spend_limit_reached" }),
+      { kind: "spend_limited", untilMs: Date.UTC(2026, 11, 1), detail: "limit" },
+    ],
+    [
+      "400 credit too low",
+      400,
+      {},
+      errorBody("Your credit balance is too low to access the Anthropic API."),
+      {
+        kind: "spend_limited",
+        untilMs: null,
+        detail: "Your credit balance is too low to access the Anthropic API.",
+      },
+    ],
+    [
+      "400 own spend limit, with its end",
+      400,
+      {},
+      errorBody(
+        "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.",
+      ),
+      {
+        kind: "spend_limited",
+        untilMs: Date.UTC(2026, 11, 1),
+        detail:
+          "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.",
+      },
+    ],
+    [
+      "403 organisation disabled",
+      403,
+      {},
+      errorBody("This organization has been disabled."),
+      { kind: "org_disabled", detail: "This organization has been disabled." },
+    ],
+    ["403 otherwise", 403, {}, errorBody("not allowed"), { kind: "passed" }],
+    ["500", 500, {}, "", { kind: "server_error", status: 500 }],
+    ["529", 529, {}, "", { kind: "overloaded" }],
+    ["418", 418, {}, "not even JSON", { kind: "passed" }],
+  ];
+  test.each(cases)("%s", (_, status, headers, body, verdict) => {
+    expect(judge({ status, headers: new Headers(headers), errorBody: body }, NOW_MS)).toEqual(
+      verdict,
+    );
+  });
+
+  test("what is the request's own doing is never tried elsewhere", () => {
+    expect(nextStep({ kind: "passed" })).toBe("deliver");
+    expect(nextStep({ kind: "org_disabled", detail: "" })).toBe("deliver");
+    expect(nextStep({ kind: "served" })).toBe("deliver");
+  });
+});
+
+function stateOf(patch: Partial<AccountState> = {}): AccountState {
+  return {
+    id: "a",
+    name: "a",
+    description: "",
+    priority: 50,
+    enabled: true,
+    createdAtMs: 0,
+    profile: null,
+    trouble: null,
+    coolDowns: [],
+    windows: {},
+    breaker: { failures: 0, firstFailureAtMs: 0, openings: 0 },
+    refresh: { failures: 0, notBeforeMs: 0, lastError: null },
+    revision: 1,
+    ...patch,
+  };
+}
+
+describe("what an account learns", () => {
+  const lesson = (verdict: Verdict, atMs = NOW_MS, family = "opus") => ({
+    verdict,
+    family,
+    windows: {},
+    atMs,
+  });
+  const bare: Verdict = { kind: "rate_limited", scope: "family", untilMs: null };
+
+  test("a 429 without a time rests one family for 15 s, doubling to 5 min, never hours", () => {
+    let state = stateOf();
+    let atMs = NOW_MS;
+    const rests: number[] = [];
+    for (let strike = 0; strike < 8; strike += 1) {
+      state = learn(state, lesson(bare, atMs));
+      const until = state.coolDowns[0]?.untilMs ?? 0;
+      rests.push((until - atMs) / 1000);
+      atMs = until + 1;
+    }
+    expect(rests).toEqual([15, 30, 60, 120, 240, 300, 300, 300]);
+    expect(state.coolDowns.map(({ scope }) => scope)).toEqual(["opus"]);
+  });
+
+  test("a hundred refusals of requests already under way are one strike", () => {
+    let state = learn(stateOf(), lesson(bare));
+    const first = state;
+    for (let index = 0; index < 100; index += 1) state = learn(state, lesson(bare, NOW_MS + index));
+    expect(state).toBe(first);
+  });
+
+  test("a quiet while forgets the strikes", () => {
+    const once = learn(stateOf(), lesson(bare));
+    const later = NOW_MS + 60 * 60_000;
+    const again = learn(once, lesson(bare, later));
+    expect(again.coolDowns[0]?.untilMs).toBe(later + 15_000);
+  });
+
+  test("a stated reset holds for its scope until that time, and passes by itself", () => {
+    const untilMs = NOW_MS + 5 * 60 * 60_000;
+    const state = learn(stateOf(), lesson({ kind: "rate_limited", scope: "account", untilMs }));
+    const row = { ...rowOf("a"), coolDowns: state.coolDowns };
+    expect(standingOf(row, "haiku", untilMs - 1, false)).toMatchObject({ kind: "cooling_down" });
+    expect(standingOf(row, "haiku", untilMs, false)).toEqual({ kind: "ready" });
+  });
+
+  test("an answer served meanwhile does not end a stated rest", () => {
+    const untilMs = NOW_MS + 60_000;
+    const resting = learn(stateOf(), lesson({ kind: "rate_limited", scope: "family", untilMs }));
+    const after = learn(resting, lesson({ kind: "served" }, NOW_MS + 1));
+    expect(after.coolDowns).toEqual(resting.coolDowns);
+  });
+
+  test("one failure never rests an account; five within half a minute do, for seconds", () => {
+    let state = stateOf();
+    for (let failure = 0; failure < 4; failure += 1) {
+      state = learn(state, lesson({ kind: "server_error", status: 500 }, NOW_MS + failure));
+      expect(state.coolDowns).toEqual([]);
+    }
+    state = learn(state, lesson({ kind: "unreachable", detail: "connection" }, NOW_MS + 5));
+    expect(state.coolDowns).toMatchObject([{ scope: "*", untilMs: NOW_MS + 5 + 10_000 }]);
+  });
+
+  test("failures spread over time do not add up, and a success starts the count anew", () => {
+    let state = stateOf();
+    for (let failure = 0; failure < 20; failure += 1) {
+      state = learn(
+        state,
+        lesson({ kind: "server_error", status: 500 }, NOW_MS + failure * 10_000),
+      );
+    }
+    expect(state.coolDowns).toEqual([]);
+    for (let round = 0; round < 20; round += 1) {
+      const atMs = NOW_MS + 300_000 + round;
+      state = learn(state, lesson({ kind: "server_error", status: 500 }, atMs));
+      state = learn(state, lesson({ kind: "served" }, atMs));
+    }
+    expect(state.coolDowns).toEqual([]);
+  });
+
+  test("529 asks for seconds only", () => {
+    const state = learn(stateOf(), lesson({ kind: "overloaded" }));
+    expect(state.coolDowns).toMatchObject([{ scope: "opus", untilMs: NOW_MS + 2_000 }]);
+  });
+
+  test("money troubles last until the stated time, or until a person acts", () => {
+    const untilMs = NOW_MS + 1_000;
+    const limited = learn(stateOf(), lesson({ kind: "spend_limited", untilMs, detail: "d" }));
+    const row = { ...rowOf("a"), trouble: limited.trouble };
+    expect(standingOf(row, "opus", NOW_MS, false).kind).toBe("trouble");
+    expect(standingOf(row, "opus", untilMs, false).kind).toBe("ready");
+    const forever = learn(stateOf(), lesson({ kind: "org_disabled", detail: "d" }));
+    const gone = { ...rowOf("a"), trouble: forever.trouble };
+    expect(standingOf(gone, "opus", NOW_MS * 2, false).kind).toBe("trouble");
+  });
+
+  test("nothing learnt is nothing written", () => {
+    const state = stateOf({ windows: { "5h": { utilisation: 0.5 } } });
+    expect(learn(state, lesson({ kind: "served" }))).toBe(state);
+    expect(
+      learn(state, { ...lesson({ kind: "served" }), windows: { "5h": { utilisation: 0.501 } } }),
+    ).toBe(state);
+  });
+});
+
+function rowOf(id: string, patch: Partial<RosterRow> = {}): RosterRow {
+  return {
+    id,
+    name: id,
+    description: "",
+    kind: "api_key",
+    enabled: true,
+    priority: 50,
+    hasProxy: false,
+    trouble: null,
+    coolDowns: [],
+    windows: {},
+    generation: 1,
+    sealedUnder: "kid",
+    createdAtMs: 0,
+    credentialExpiresAtMs: null,
+    profile: null,
+    revision: 1,
+    ...patch,
+  };
+}
+
+describe("choosing an account", () => {
+  const input = (patch: Partial<ChoiceInput>): ChoiceInput => ({
+    rows: [],
+    family: "sonnet",
+    keyId: "key",
+    session: null,
+    onlyAccountId: null,
+    exclude: new Set(),
+    nowMs: NOW_MS,
+    canReachProxies: false,
+    inFlight: () => 0,
+    ...patch,
+  });
+  const chosen = (patch: Partial<ChoiceInput>) => {
+    const choice = choose(input(patch));
+    return choice.ok ? choice.row.id : null;
+  };
+  const five = ["a", "b", "c", "d", "e"].map((id) => rowOf(id));
+  const sessions = Array.from({ length: 1_000 }, (_, index) => `session-${index}`);
+
+  test("a session always goes to the same account, whatever the order of the roster", () => {
+    for (const session of sessions.slice(0, 100)) {
+      const first = chosen({ rows: five, session });
+      expect(chosen({ rows: [...five].reverse(), session })).toBe(first);
+    }
+  });
+
+  test("a thousand sessions spread over five accounts within a fifth of even", () => {
+    const counts = new Map<string | null, number>();
+    for (const session of sessions) {
+      const id = chosen({ rows: five, session });
+      counts.set(id, (counts.get(id) ?? 0) + 1);
+    }
+    for (const count of counts.values()) {
+      expect(count).toBeGreaterThanOrEqual(160);
+      expect(count).toBeLessThanOrEqual(240);
+    }
+    expect(counts.size).toBe(5);
+  });
+
+  test("with one account gone only its own sessions move", () => {
+    const without = five.filter(({ id }) => id !== "c");
+    for (const session of sessions) {
+      const before = chosen({ rows: five, session });
+      const after = chosen({ rows: without, session });
+      if (before !== "c") expect(after).toBe(before);
+    }
+  });
+
+  test("one key's session says nothing of another key's", () => {
+    const moved = sessions.filter(
+      (session) =>
+        chosen({ rows: five, session }) !== chosen({ rows: five, session, keyId: "other" }),
+    );
+    expect(moved.length).toBeGreaterThan(700);
+  });
+
+  test("a lower tier is used up before the next", () => {
+    const rows = [rowOf("second", { priority: 60 }), rowOf("first", { priority: 10 })];
+    expect(chosen({ rows })).toBe("first");
+    expect(chosen({ rows, exclude: new Set(["first"]) })).toBe("second");
+  });
+
+  test("without a session it is the account with most headroom, then with least to do", () => {
+    const busy = rowOf("busy", { windows: { "5h": { utilisation: 0.8 } } });
+    const idle = rowOf("idle", { windows: { "5h": { utilisation: 0.2 } } });
+    expect(chosen({ rows: [busy, idle] })).toBe("idle");
+    const load = new Map([["a", 3]]);
+    const two = [rowOf("a"), rowOf("b")];
+    expect(chosen({ rows: two, inFlight: (id) => load.get(id) ?? 0 })).toBe("b");
+  });
+
+  test.each([
+    ["switched off", { enabled: false }, "disabled"],
+    [
+      "in need of a login",
+      {
+        trouble: { kind: "needs_relogin", detail: "", sinceMs: 0, untilMs: null },
+      },
+      "trouble",
+    ],
+    ["behind a proxy that cannot be dialled", { hasProxy: true }, "no_egress"],
+    [
+      "resting for this family",
+      {
+        coolDowns: [{ scope: "sonnet", untilMs: NOW_MS + 1, reason: "r" }],
+      },
+      "cooling_down",
+    ],
+    [
+      "resting as a whole",
+      {
+        coolDowns: [{ scope: "*", untilMs: NOW_MS + 1, reason: "r" }],
+      },
+      "cooling_down",
+    ],
+  ] as [string, Partial<RosterRow>, string][])(
+    "an account that is %s is not chosen, and says why",
+    (_, patch, kind) => {
+      const choice = choose(input({ rows: [rowOf("a", patch)] }));
+      expect(choice.ok ? "chosen" : choice.none.standings[0]?.standing.kind).toBe(kind);
+    },
+  );
+
+  test("a rest of another family does not matter", () => {
+    const coolDowns = [{ scope: "opus", untilMs: NOW_MS + 1, reason: "r" }];
+    expect(chosen({ rows: [rowOf("a", { coolDowns })] })).toBe("a");
+  });
+
+  test("a thread goes to its account, and nowhere else", () => {
+    expect(chosen({ rows: five, onlyAccountId: "d" })).toBe("d");
+    expect(chosen({ rows: five, onlyAccountId: "d", exclude: new Set(["d"]) })).toBeNull();
+  });
+});

@@ -1,0 +1,465 @@
+import { describe, expect, test } from "vitest";
+import type { KeyLookup } from "../../src/keys/key-cache.ts";
+import { KeyCache } from "../../src/keys/key-cache.ts";
+import type { KeyRecord } from "../../src/keys/key-record.ts";
+import { type KeyStore, KeyStoreUnavailable } from "../../src/keys/key-store.ts";
+import { canonicalPath } from "../../src/relay/client-api.ts";
+import { identify } from "../../src/relay/identify.ts";
+import { scanObject } from "../../src/relay/json-scan.ts";
+import { readMessageFields } from "../../src/relay/message-fields.ts";
+import { MAX_BODY_BYTES, readBody } from "../../src/relay/read-body.ts";
+import { type Refusal, refuse } from "../../src/relay/refusal.ts";
+import { firstIdOf, newRequestId } from "../../src/request-id.ts";
+import { downstreamHeaders, upstreamHeaders } from "../../src/upstream/headers.ts";
+
+const encoder = new TextEncoder();
+const bytesOf = (text: string) => encoder.encode(text);
+const NOTHING = new Set<string>();
+
+describe("a body is accepted exactly where it is one JSON object", () => {
+  const accepted = [
+    "{}",
+    ' \t\r\n{ "a" : 1 } \n',
+    '{"a":[],"b":{},"c":[{}],"d":[[],[1,2,{"x":null}]]}',
+    '{"n":[0,-0,1,-1,10.5,1e5,1E+5,1e-5,-0.0e0,123456789012345678901234567890]}',
+    '{"s":"\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\uD83D\\uDE00","t":"é 漢 😀"}',
+    '{"true":true,"false":false,"null":null}',
+    '{"a":1,"a":2}',
+    '{"":""}',
+  ];
+  const rejected = [
+    "",
+    " ",
+    "[]",
+    '"text"',
+    "1",
+    "null",
+    "{",
+    "}",
+    '{"a"}',
+    '{"a":}',
+    '{"a":1,}',
+    "{,}",
+    "{a:1}",
+    "{'a':1}",
+    '{"a":1}}',
+    '{"a":1} x',
+    '{"a":01}',
+    '{"a":1.}',
+    '{"a":.5}',
+    '{"a":+1}',
+    '{"a":1e}',
+    '{"a":-}',
+    '{"a":tru}',
+    '{"a":True}',
+    '{"a":[1,]}',
+    '{"a":[1 2]}',
+    '{"a":[1}',
+    '{"a":{"b":1]}',
+    '{"a":"\n"}',
+    '{"a":"\\x"}',
+    '{"a":"\\u12g4"}',
+    '{"a":"unterminated}',
+    '{"a":1"b":2}',
+    "\uFEFF{}",
+    "{\u00a0}",
+  ];
+  const scans = (text: string) => scanObject(bytesOf(text), NOTHING).kind === "object";
+
+  test.each(accepted)("accepted: %j", (text) => {
+    expect(scans(text)).toBe(true);
+    JSON.parse(text);
+  });
+
+  test.each(rejected)("refused: %j", (text) => {
+    expect(scans(text)).toBe(false);
+  });
+
+  test("it agrees with JSON.parse on 20,000 damaged and undamaged bodies", () => {
+    let state = 42;
+    const random = (below: number) => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return state % below;
+    };
+    const alphabet = '{}[]",:\\ntrue0-1.eE+ u\u00e9\n';
+    for (let round = 0; round < 20_000; round += 1) {
+      const characters = [...(accepted[random(accepted.length)] ?? "{}")];
+      for (let damage = random(3); damage > 0; damage -= 1) {
+        const at = random(characters.length + 1);
+        const replaced = random(2);
+        const inserted = [...alphabet][random(alphabet.length)] ?? "";
+        characters.splice(at, replaced, ...(random(3) === 0 ? [] : [inserted]));
+      }
+      const text = characters.join("");
+      let valid = false;
+      try {
+        const parsed: unknown = JSON.parse(text);
+        valid = typeof parsed === "object" && parsed !== null && !Array.isArray(parsed);
+      } catch {}
+      expect(scans(text), text).toBe(valid);
+    }
+  });
+
+  test("nesting is bounded, and said to be the reason", () => {
+    const nested = (depth: number) => `{"a":${"[".repeat(depth)}${"]".repeat(depth)}}`;
+    expect(scanObject(bytesOf(nested(500)), NOTHING).kind).toBe("object");
+    expect(scanObject(bytesOf(nested(100_000)), NOTHING).kind).toBe("too_deep");
+  });
+
+  test("a value's place is found behind strings that look like JSON", () => {
+    const text = '{"x":"\\"model\\":\\"no\\"","y":{"model":"inner"},"model" : "yes" }';
+    const scan = scanObject(bytesOf(text), new Set(["model"]));
+    const slice = scan.kind === "object" ? scan.found.get("model") : undefined;
+    expect(text.slice(slice?.start, slice?.end)).toBe('"yes"');
+  });
+
+  test("a name written with escapes is the same name", () => {
+    const scan = scanObject(bytesOf('{"mod\\u0065l":"x"}'), new Set(["model"]));
+    expect(scan.kind === "object" && scan.found.has("model")).toBe(true);
+  });
+});
+
+describe("what the relay reads of a message", () => {
+  const read = (body: unknown) =>
+    readMessageFields(bytesOf(typeof body === "string" ? body : JSON.stringify(body)));
+  const fields = (body: unknown) => {
+    const result = read(body);
+    if (!result.ok) throw new Error(result.error.kind);
+    return result.value;
+  };
+  const SESSION = "123e4567-e89b-42d3-a456-426614174000";
+
+  test("the session stands in either form of metadata.user_id", () => {
+    const old = `user_${"a".repeat(64)}_account__session_${SESSION}`;
+    const now = JSON.stringify({ device_id: "d", account_uuid: "", session_id: SESSION });
+    expect(fields({ model: "m", metadata: { user_id: old } }).userSession).toBe(SESSION);
+    expect(fields({ model: "m", metadata: { user_id: now } }).userSession).toBe(SESSION);
+  });
+
+  test.each([
+    ["a number", 7],
+    ["free text", "alice"],
+    ["cut JSON", '{"session_id":'],
+    ["a session that is no text", '{"session_id":{"a":1}}'],
+    ["a session of 10 kB", JSON.stringify({ session_id: "s".repeat(10_000) })],
+  ])("%s as user_id gives no session, and no error", (_, userId) => {
+    expect(fields({ model: "m", metadata: { user_id: userId } }).userSession).toBeNull();
+  });
+
+  test("a thread's message names the one it continues", () => {
+    const thread = { type: "continue", previous_message_id: "msg_1" };
+    expect(fields({ model: "m", thread })).toMatchObject({
+      thread: true,
+      previousMessageId: "msg_1",
+    });
+    expect(fields({ model: "m" })).toMatchObject({ thread: false, previousMessageId: null });
+  });
+
+  test.each([
+    ["no model", { messages: [] }, "model_missing"],
+    ["an empty model", { model: "" }, "model_missing"],
+    ["a model that is no text", { model: 5 }, "model_missing"],
+    ["two models", '{"model":"a","model":"b"}', "field_repeated"],
+    ["no JSON", "model=x", "body_not_json"],
+  ])("%s is refused as %s", (_, body, kind) => {
+    const result = read(body);
+    expect(result.ok ? "ok" : result.error.kind).toBe(kind);
+  });
+
+  test("a model's name of 10 kB is bounded", () => {
+    expect(fields({ model: "m".repeat(10_000) }).model).toHaveLength(200);
+  });
+});
+
+describe("the body is read whole, or refused", () => {
+  const post = (body: BodyInit | null, headers: Record<string, string> = {}) =>
+    new Request("http://relay/v1/messages", { method: "POST", body, headers });
+  const kindOf = async (request: Request) => {
+    const result = await readBody(request);
+    return result.ok ? "ok" : result.error.kind;
+  };
+  const streamOf = (chunks: number, bytesEach: number) => {
+    let left = chunks;
+    return new ReadableStream<Uint8Array>({
+      pull(controller) {
+        if (left === 0) return controller.close();
+        left -= 1;
+        controller.enqueue(new Uint8Array(bytesEach).fill(0x20));
+      },
+    });
+  };
+
+  test("nothing at all", async () => {
+    expect(await kindOf(post(null))).toBe("body_empty");
+    expect(await kindOf(post(""))).toBe("body_empty");
+  });
+
+  test("a body that declares more than 32 MiB is refused", async () => {
+    const declared = { "content-length": String(MAX_BODY_BYTES + 1) };
+    expect(await kindOf(post(streamOf(1, 1), declared))).toBe("body_too_large");
+  });
+
+  test("a body that declares nothing is counted: 32 MiB pass, one byte more does not", async () => {
+    const mebibyte = 1024 * 1024;
+    expect(await kindOf(post(streamOf(32, mebibyte)))).toBe("ok");
+    expect(await kindOf(post(streamOf(33, mebibyte)))).toBe("body_too_large");
+  });
+
+  test("a compressed body is refused in words, since it could not be read", async () => {
+    expect(await kindOf(post("{}", { "content-encoding": "gzip" }))).toBe("body_compressed");
+  });
+});
+
+describe("only the credential is swapped", () => {
+  const client = new Headers({
+    "x-api-key": "cr_x",
+    authorization: "Bearer cr_x",
+    "api-key": "cr_x",
+    cookie: "a=b",
+    origin: "https://evil.example",
+    "cf-connecting-ip": "192.0.2.1",
+    "cf-ray": "1",
+    "x-forwarded-for": "192.0.2.1",
+    "x-real-ip": "192.0.2.1",
+    forwarded: "for=192.0.2.1",
+    connection: "keep-alive, x-hop",
+    "x-hop": "1",
+    te: "trailers",
+    "accept-encoding": "gzip, br",
+    "user-agent": "claude-cli/2.1.330",
+    "anthropic-version": "2026-10-21",
+    "anthropic-beta": "a-1,b-2",
+    "anthropic-unknown": "kept",
+    "x-claude-code-session-id": "s",
+    "x-stainless-lang": "js",
+    "content-type": "application/json",
+  });
+  const apiKey = { kind: "api_key", secret: "sk-1", generation: 1, usableUntilMs: null } as const;
+  const oauth = { ...apiKey, kind: "oauth" } as const;
+
+  test("with an API key: one credential, no beta added, everything else as it came", () => {
+    expect(Object.fromEntries(upstreamHeaders(client, apiKey))).toEqual({
+      "x-api-key": "sk-1",
+      "accept-encoding": "identity",
+      "user-agent": "claude-cli/2.1.330",
+      "anthropic-version": "2026-10-21",
+      "anthropic-beta": "a-1,b-2",
+      "anthropic-unknown": "kept",
+      "x-claude-code-session-id": "s",
+      "x-stainless-lang": "js",
+      "content-type": "application/json",
+    });
+  });
+
+  test("with OAuth: a bearer, and the beta appended once", () => {
+    const headers = upstreamHeaders(client, oauth);
+    expect(headers.get("authorization")).toBe("Bearer sk-1");
+    expect(headers.has("x-api-key")).toBe(false);
+    expect(headers.get("anthropic-beta")).toBe("a-1,b-2,oauth-2025-04-20");
+    expect(upstreamHeaders(headers, oauth).get("anthropic-beta")).toBe("a-1,b-2,oauth-2025-04-20");
+    expect(upstreamHeaders(new Headers(), oauth).get("anthropic-beta")).toBe("oauth-2025-04-20");
+  });
+
+  test("`Connection` cannot be used to drop a header that upstream must see", () => {
+    const tricky = new Headers({ connection: "anthropic-version", "anthropic-version": "v" });
+    expect(upstreamHeaders(tricky, apiKey).get("anthropic-version")).toBe("v");
+  });
+
+  test("a user agent is added only where there was none", () => {
+    expect(upstreamHeaders(new Headers(), apiKey).get("user-agent")).toMatch(
+      /^claude-edge-relay\//,
+    );
+  });
+
+  test("on the way back, cookies and hop-by-hop headers stay behind; limits on request only", () => {
+    const upstream = new Headers({
+      "set-cookie": "a=b",
+      "transfer-encoding": "chunked",
+      "request-id": "req_1",
+      "retry-after": "7",
+      "anthropic-ratelimit-unified-status": "allowed",
+      "anthropic-organization-id": "o",
+    });
+    const passed = downstreamHeaders(upstream, { requestId: "rly_1", stripRateLimits: false });
+    expect(Object.fromEntries(passed)).toEqual({
+      "request-id": "req_1",
+      "retry-after": "7",
+      "anthropic-ratelimit-unified-status": "allowed",
+      "anthropic-organization-id": "o",
+      "x-relay-request-id": "rly_1",
+    });
+    const stripped = downstreamHeaders(upstream, { requestId: "rly_1", stripRateLimits: true });
+    expect(stripped.has("anthropic-ratelimit-unified-status")).toBe(false);
+    expect(stripped.get("anthropic-organization-id")).toBe("o");
+  });
+});
+
+describe("whose request it is", () => {
+  const plainKey = `cr_${"0123456789abcdef".repeat(4)}`;
+  const record = { id: "k", enabled: true } as KeyRecord;
+  const keys = {
+    peek: () => null,
+    find: async (): Promise<KeyLookup> => ({ kind: "found", record }),
+  } as unknown as KeyCache;
+  const who = async (headers: Record<string, string>) => {
+    const result = await identify(new Headers(headers), keys);
+    return result.ok ? result.value.id : result.error.kind;
+  };
+
+  test.each([
+    ["x-api-key", { "x-api-key": plainKey }],
+    ["a bearer", { authorization: `Bearer ${plainKey}` }],
+    ["a bearer in lower case", { authorization: `bearer  ${plainKey}` }],
+    ["api-key", { "api-key": plainKey }],
+    [
+      "a foreign x-api-key beside a relay key as bearer",
+      {
+        "x-api-key": "sk-ant-api03-x",
+        authorization: `Bearer ${plainKey}`,
+      },
+    ],
+  ])("a key counts in %s", async (_, headers) => {
+    expect(await who(headers as unknown as Record<string, string>)).toBe("k");
+  });
+
+  test("nothing sent, and something of another shape, are two different answers", async () => {
+    expect(await who({})).toBe("key_missing");
+    expect(await who({ "x-api-key": "" })).toBe("key_missing");
+    expect(await who({ "x-api-key": "sk-ant-api03-x" })).toBe("key_malformed");
+    expect(await who({ "x-api-key": plainKey.toUpperCase() })).toBe("key_malformed");
+    expect(await who({ "x-api-key": `${plainKey}0` })).toBe("key_malformed");
+  });
+});
+
+describe("the key cache", () => {
+  const record = { id: "k", version: 1 } as KeyRecord;
+  const storeOf = (answers: (KeyRecord | null | "down")[]) => {
+    const reads = { count: 0 };
+    const findByHash = async () => {
+      const answer = answers[Math.min(reads.count, answers.length - 1)];
+      reads.count += 1;
+      if (answer === "down") throw new KeyStoreUnavailable("down");
+      return answer ?? null;
+    };
+    return { reads, store: { findByHash } as unknown as KeyStore };
+  };
+  const MINUTE_MS = 60_000;
+
+  test("a known key keeps working for ten minutes of an outage; an unknown one is not judged", async () => {
+    let nowMs = 0;
+    const { store } = storeOf([record, "down"]);
+    const cache = new KeyCache(store, () => nowMs);
+    expect(await cache.find("h")).toEqual({ kind: "found", record });
+    nowMs = 9 * MINUTE_MS;
+    expect(await cache.find("h")).toEqual({ kind: "found", record });
+    expect(await cache.find("other")).toEqual({ kind: "unavailable" });
+    nowMs = 11 * MINUTE_MS;
+    expect(await cache.find("h")).toEqual({ kind: "unavailable" });
+  });
+
+  test("an unknown key is remembered for seconds, so that it cannot load the store", async () => {
+    let nowMs = 0;
+    const { store, reads } = storeOf([null, record]);
+    const cache = new KeyCache(store, () => nowMs);
+    for (let times = 0; times < 100; times += 1) {
+      expect(await cache.find("h")).toEqual({ kind: "unknown" });
+    }
+    expect(reads.count).toBe(1);
+    nowMs = 6_000;
+    expect(await cache.find("h")).toEqual({ kind: "found", record });
+  });
+
+  test("a record is fresh for half a minute", async () => {
+    let nowMs = 0;
+    const { store, reads } = storeOf([record]);
+    const cache = new KeyCache(store, () => nowMs);
+    await cache.find("h");
+    nowMs = 29_000;
+    expect(cache.peek("h")).toBe(record);
+    nowMs = 31_000;
+    expect(cache.peek("h")).toBeNull();
+    await cache.find("h");
+    expect(reads.count).toBe(2);
+  });
+});
+
+describe("the relay's own errors", () => {
+  const NOW_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
+  const none = { standings: [] };
+  const cases: [Refusal, number, string, string | null, boolean][] = [
+    [{ kind: "key_missing" }, 401, "authentication_error", null, true],
+    [{ kind: "key_malformed" }, 401, "authentication_error", null, true],
+    [{ kind: "key_unknown" }, 401, "authentication_error", null, true],
+    [{ kind: "key_disabled" }, 403, "permission_error", null, true],
+    [{ kind: "key_revoked" }, 403, "permission_error", null, true],
+    [{ kind: "key_expired", expiredAtMs: NOW_MS }, 403, "permission_error", null, true],
+    [{ kind: "body_empty" }, 400, "invalid_request_error", null, true],
+    [{ kind: "body_not_json", atByte: 3 }, 400, "invalid_request_error", null, true],
+    [{ kind: "model_missing" }, 400, "invalid_request_error", null, true],
+    [{ kind: "body_too_large" }, 413, "request_too_large", null, true],
+    [{ kind: "route_unknown", path: "/x" }, 404, "not_found_error", null, true],
+    [{ kind: "method_not_allowed", allow: "POST" }, 405, "invalid_request_error", null, true],
+    [{ kind: "no_account" }, 503, "api_error", "60", true],
+    [{ kind: "no_account_free", none, notServing: [] }, 503, "api_error", "60", true],
+    [{ kind: "key_store_unavailable" }, 503, "api_error", "5", false],
+    [{ kind: "meter_unavailable" }, 503, "api_error", "5", false],
+    [{ kind: "upstream_unreachable", timedOut: false }, 503, "api_error", "10", false],
+    [{ kind: "not_configured", problems: ["X is missing."] }, 503, "api_error", "60", true],
+  ];
+
+  test.each(cases)("%j", async (refusal, status, type, retryAfter, final) => {
+    const answer = refuse(refusal, "rly_1", NOW_MS);
+    const body = (await answer.json()) as { error: { message: string } };
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get("retry-after")).toBe(retryAfter);
+    expect(answer.headers.get("x-should-retry")).toBe(final ? "false" : null);
+    expect(answer.headers.get("request-id")).toBe("rly_1");
+    expect(body).toEqual({
+      type: "error",
+      error: { type, message: expect.stringMatching(/^Relay: .+[.]$/) },
+      request_id: "rly_1",
+    });
+  });
+
+  test("where every account rests, the first one's return is told and true", async () => {
+    const row = { name: "a" } as never;
+    const rest = (untilMs: number) => ({
+      row,
+      standing: {
+        kind: "cooling_down",
+        untilMs,
+        reason: "rate limited by upstream (429)",
+      } as const,
+    });
+    const standings = [rest(NOW_MS + 90_500), rest(NOW_MS + 30_200)];
+    const refusal: Refusal = { kind: "no_account_free", none: { standings }, notServing: [] };
+    const answer = refuse(refusal, "rly_1", NOW_MS);
+    const body = (await answer.json()) as { error: { type: string; message: string } };
+    expect(answer.status).toBe(429);
+    expect(body.error.type).toBe("rate_limit_error");
+    expect(answer.headers.get("retry-after")).toBe("31");
+    expect(body.error.message).toContain("2026-11-23 12:00:30 UTC");
+  });
+});
+
+test("request ids sort by time", () => {
+  const early = newRequestId(1_000);
+  const late = newRequestId(2_000);
+  expect(early < late).toBe(true);
+  expect(firstIdOf(1_000) < early && early < firstIdOf(1_001)).toBe(true);
+  expect(newRequestId(1_000)).not.toBe(early);
+});
+
+test.each([
+  ["/v1/messages", "/v1/messages"],
+  ["/api/v1/messages", "/v1/messages"],
+  ["/claude/v1/messages", "/v1/messages"],
+  ["/v1//messages", "/v1/messages"],
+  ["//api//v1///messages/", "/v1/messages"],
+  ["/api/v1/key-info", "/v1/key-info"],
+  ["/", "/"],
+  ["/health/", "/health"],
+  ["/api/hello", "/api/hello"],
+])("the path %s is %s", (path, canonical) => {
+  expect(canonicalPath(path)).toBe(canonical);
+});

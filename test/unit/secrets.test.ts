@@ -1,0 +1,157 @@
+import { describe, expect, test } from "vitest";
+import { Vault } from "../../src/accounts/vault.ts";
+import { hashPassword, parsePasswordHash, verifyPassword } from "../../src/admin/password.ts";
+import { type ConfigSource, readConfig } from "../../src/config.ts";
+import { generateKey, hashKey, isKeyShape, keyHint } from "../../src/keys/key-format.ts";
+import { parsePastedCode } from "../../src/upstream/oauth.ts";
+
+const KEY_A = "fedcba9876543210fedcba9876543210";
+const KEY_B = "0123456789abcdef0123456789abcdef";
+
+describe("the vault", () => {
+  test("opens what it sealed, for the same account and field only", async () => {
+    const vault = await Vault.open(KEY_A);
+    const sealed = await vault.seal("account", "field", "secret ✓");
+    expect(await vault.unseal("account", "field", sealed)).toEqual({ ok: true, value: "secret ✓" });
+    expect(await vault.unseal("other", "field", sealed)).toMatchObject({ ok: false });
+    expect(await vault.unseal("account", "other", sealed)).toMatchObject({ ok: false });
+  });
+
+  test("never seals twice alike, and shows nothing of what it holds", async () => {
+    const vault = await Vault.open(KEY_A);
+    const seals = await Promise.all(
+      Array.from({ length: 500 }, () => vault.seal("a", "f", "sk-ant-secret")),
+    );
+    expect(new Set(seals).size).toBe(500);
+    expect(new Set(seals.map((sealed) => sealed.split(".")[2])).size).toBe(500);
+    expect(seals[0]).toMatch(/^v1\.[0-9a-f]{12}\.[\w-]{16}\.[\w-]+$/);
+    expect(seals.join()).not.toContain("sk-ant");
+  });
+
+  test("says that another key is needed, rather than that the data is damaged", async () => {
+    const sealed = await (await Vault.open(KEY_A)).seal("a", "f", "s");
+    const other = await Vault.open(KEY_B);
+    expect(await other.unseal("a", "f", sealed)).toMatchObject({ error: { kind: "other_key" } });
+    expect(other.knows(sealed.split(".")[1] ?? "")).toBe(false);
+  });
+
+  test("an old key still opens, and the new one seals", async () => {
+    const old = await Vault.open(KEY_A);
+    const sealed = await old.seal("a", "f", "s");
+    const rotated = await Vault.open(KEY_B, [KEY_A]);
+    expect(await rotated.unseal("a", "f", sealed)).toEqual({ ok: true, value: "s" });
+    expect((await rotated.seal("a", "f", "s")).split(".")[1]).toBe(rotated.kid);
+    expect(rotated.kid).not.toBe(old.kid);
+  });
+
+  test.each(["", "v1", "v1.a.b.c", "v2.a.b.c", "v1.a.b.c.d", "plain text"])(
+    "%j is damaged, not a crash",
+    async (sealed) => {
+      const vault = await Vault.open(KEY_A);
+      expect((await vault.unseal("a", "f", sealed)).ok).toBe(false);
+      const [version, kid, iv, text] = (await vault.seal("a", "f", "s")).split(".");
+      const bent = [version, kid, iv, `A${text?.slice(1)}`].join(".");
+      const opened = await vault.unseal("a", "f", bent);
+      expect(opened.ok && opened.value !== "s" ? "changed" : "refused").toBe("refused");
+    },
+  );
+});
+
+describe("passwords", () => {
+  test("only the right one matches, and equal ones hash differently", () => {
+    const stored = hashPassword("correct horse");
+    expect(verifyPassword("correct horse", stored)).toBe(true);
+    expect(verifyPassword("correct hors", stored)).toBe(false);
+    expect(verifyPassword("", stored)).toBe(false);
+    expect(hashPassword("correct horse")).not.toBe(stored);
+    expect(stored).not.toContain("correct");
+  });
+
+  test.each([
+    "",
+    "plain",
+    "$scrypt$ln=4,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "$scrypt$ln=30,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "$argon2id$v=19$m=1,t=1,p=1$AAAA$AAAA",
+  ])("%j is not a hash that this relay runs: too weak, too costly or another kind", (stored) => {
+    expect(parsePasswordHash(stored)).toBeNull();
+    expect(verifyPassword("x", stored)).toBe(false);
+  });
+});
+
+describe("relay keys", () => {
+  test("carry 64 random hex characters behind cr_, and are stored under their hash", async () => {
+    const key = generateKey();
+    expect(isKeyShape(key)).toBe(true);
+    expect(generateKey()).not.toBe(key);
+    expect(await hashKey("cr_abc")).toBe(
+      "8ccfa87625a54c8642aa5a49565524b769d96a984fbcc7bd5fd9e135c4d2ba00",
+    );
+    expect(keyHint(key)).toBe(`${key.slice(0, 7)}...${key.slice(-4)}`);
+  });
+});
+
+describe("the configuration", () => {
+  const good: ConfigSource = {
+    ANTHROPIC_API_URL: "https://api.anthropic.com/",
+    OAUTH_AUTHORIZE_URL: "https://claude.com/cai/oauth/authorize",
+    OAUTH_TOKEN_URL: "https://platform.claude.com/v1/oauth/token",
+    OAUTH_CLIENT_ID: "client",
+    OAUTH_REDIRECT_URI: "https://platform.claude.com/oauth/code/callback",
+    OAUTH_SCOPES: "user:inference",
+    KEY_STORE: "kv",
+    JWT_SECRET: KEY_B,
+    ENCRYPTION_KEY: KEY_A,
+    ADMIN_USERNAME: "admin",
+    ADMIN_PASSWORD_HASH: hashPassword("a long enough password"),
+  };
+  const problemsOf = (patch: ConfigSource) => {
+    const config = readConfig({ ...good, ...patch });
+    return config.ok ? [] : config.error.map(({ name }) => name);
+  };
+
+  test("a whole one is read, without a trailing slash", () => {
+    const config = readConfig(good);
+    expect(config.ok && config.value.anthropicApiUrl).toBe("https://api.anthropic.com");
+  });
+
+  test.each([
+    ["JWT_SECRET", ""],
+    ["JWT_SECRET", "short"],
+    ["ENCRYPTION_KEY", "0".repeat(64)],
+    ["ADMIN_USERNAME", " "],
+    ["ADMIN_PASSWORD_HASH", "admin123"],
+    ["ANTHROPIC_API_URL", "ftp://x"],
+    ["ANTHROPIC_API_URL", "not a url"],
+    ["KEY_STORE", "memory"],
+    ["RATE_LIMIT_HEADERS", "hide"],
+    ["LOG_LEVEL", "loud"],
+    ["FORWARD_PROXY_URL", "socks5://x"],
+  ] as const)("%s = %j is refused by name", (name, value) => {
+    expect(problemsOf({ [name]: value })).toEqual([name]);
+  });
+
+  test("every problem is told at once, and no message shows a value", () => {
+    const config = readConfig({ ...good, JWT_SECRET: "hunter2", ENCRYPTION_KEY: undefined });
+    expect(config.ok).toBe(false);
+    const messages = config.ok ? "" : config.error.map(({ message }) => message).join("\n");
+    expect(messages).toMatch(/JWT_SECRET.*\n.*ENCRYPTION_KEY/);
+    expect(messages).toContain("npm run setup");
+    expect(messages).not.toContain("hunter2");
+  });
+});
+
+test.each([
+  ["abc", { code: "abc", state: null }],
+  [" abc#st \n", { code: "abc", state: "st" }],
+  ["https://x/callback?code=abc&state=st", { code: "abc", state: "st" }],
+  ["https://x/callback?code=abc%23st", { code: "abc", state: "st" }],
+  ["https://x/callback?error=denied", null],
+  ["", null],
+  ["#st", null],
+  ["a b", null],
+  ["a#b#c", null],
+  ["code=abc&state=st", null],
+])("the paste %j is read as %j", (paste, expected) => {
+  expect(parsePastedCode(paste)).toEqual(expected);
+});
