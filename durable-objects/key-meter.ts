@@ -1,5 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import type { KeyPolicy, PolicyRefusal } from "../src/keys/key-record.ts";
+import type { KeyPolicy, KeyRecord, PolicyRefusal } from "../src/keys/key-record.ts";
 import type { Settlement } from "../src/relay/settlement.ts";
 import type { Result } from "../src/result.ts";
 import { type Admission, type Admitted, Meter } from "./key-meter/meter.ts";
@@ -22,12 +22,12 @@ export class KeyMeter extends DurableObject<Env> {
     return this.#meter.check(policy);
   }
 
-  configure(policy: KeyPolicy): boolean {
-    return this.#meter.configure(policy);
+  configure(policy: KeyPolicy, record: KeyRecord | null): boolean {
+    return this.#meter.configure(policy, record);
   }
 
-  policy(): KeyPolicy | null {
-    return this.#meter.policy();
+  latest(): { policy: KeyPolicy; record: KeyRecord | null } | null {
+    return this.#meter.latest();
   }
 
   settle(settlement: Settlement): boolean {

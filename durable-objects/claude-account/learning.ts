@@ -78,8 +78,16 @@ function recovered(state: AccountState, family: string, atMs: number): AccountSt
   const coolDowns = state.coolDowns.filter(
     ({ scope, untilMs }) => untilMs > atMs || (scope !== family && scope !== WHOLE_ACCOUNT),
   );
-  if (coolDowns.length === state.coolDowns.length && state.breaker.failures === 0) return state;
-  return { ...state, coolDowns, breaker: { failures: 0, firstFailureAtMs: 0, openings: 0 } };
+  const { trouble } = state;
+  const mended = trouble !== null && trouble.untilMs !== null && trouble.untilMs <= atMs;
+  const unchanged = coolDowns.length === state.coolDowns.length && state.breaker.failures === 0;
+  if (unchanged && !mended) return state;
+  return {
+    ...state,
+    trouble: mended ? null : trouble,
+    coolDowns,
+    breaker: { failures: 0, firstFailureAtMs: 0, openings: 0 },
+  };
 }
 
 function coolDown(

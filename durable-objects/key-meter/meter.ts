@@ -1,4 +1,9 @@
-import { type KeyPolicy, type PolicyRefusal, refusalOf } from "../../src/keys/key-record.ts";
+import {
+  type KeyPolicy,
+  type KeyRecord,
+  type PolicyRefusal,
+  refusalOf,
+} from "../../src/keys/key-record.ts";
 import type { Settlement } from "../../src/relay/settlement.ts";
 import { firstIdOf } from "../../src/request-id.ts";
 import { fail, ok, type Result } from "../../src/result.ts";
@@ -80,21 +85,32 @@ export class Meter {
   /**
    * Takes in a policy that is newer than the one held.
    *
+   * @param record the whole record, where an admin changed it
    * @returns whether this policy now holds; false where one of the same or a newer version, and
    *   another content, was there first
    */
-  configure(policy: KeyPolicy): boolean {
+  configure(policy: KeyPolicy, record: KeyRecord | null = null): boolean {
     const text = JSON.stringify(policy);
     if (this.#policy !== null && this.#policy.version >= policy.version) {
       return JSON.stringify(this.#policy) === text;
     }
-    this.#storage.sql.exec("INSERT OR REPLACE INTO policy (one, policy) VALUES (1, ?)", text);
+    this.#storage.sql.exec(
+      "INSERT OR REPLACE INTO policy (one, policy, record) VALUES (1, ?, ?)",
+      text,
+      record === null ? null : JSON.stringify(record),
+    );
     this.#policy = policy;
     return true;
   }
 
-  policy(): KeyPolicy | null {
-    return this.#policy;
+  /** The key as it was last changed here, while the key store may still serve an older record. */
+  latest(): { policy: KeyPolicy; record: KeyRecord | null } | null {
+    if (this.#policy === null) return null;
+    const { record } = this.#storage.sql
+      .exec<{ record: string | null }>("SELECT record FROM policy")
+      .one();
+    const parsed = record === null ? null : (JSON.parse(record) as KeyRecord);
+    return { policy: this.#policy, record: parsed };
   }
 
   /**

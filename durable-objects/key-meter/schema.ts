@@ -4,7 +4,11 @@
  * with their time, so the primary key is also the index by time, and a row costs one write.
  */
 export const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS policy (one INTEGER PRIMARY KEY CHECK (one = 1), policy TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS policy (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    policy TEXT NOT NULL,
+    record TEXT -- the whole key record; null where only a request has brought the policy
+  );
   CREATE TABLE IF NOT EXISTS requests (
     id TEXT PRIMARY KEY,
     started_at_ms INTEGER NOT NULL,

@@ -17,9 +17,11 @@ export interface ChoiceInput {
   inFlight: (accountId: string) => number;
 }
 
+type NotReady = Exclude<Standing, { kind: "ready" }>;
+
 /** Why no account was chosen: what each one that could have been said. */
 export interface NoChoice {
-  standings: { row: RosterRow; standing: Standing }[];
+  standings: { row: RosterRow; standing: NotReady }[];
 }
 
 export type Choice = { ok: true; row: RosterRow } | { ok: false; none: NoChoice };

@@ -63,6 +63,13 @@ export type Standing =
   | { kind: "trouble"; trouble: AccountTrouble }
   | { kind: "cooling_down"; untilMs: number; reason: string };
 
+/** The account's trouble, unless its stated time has come. */
+export function troubleNow({ trouble }: RosterRow, nowMs: number): AccountTrouble | null {
+  return trouble === null || (trouble.untilMs !== null && trouble.untilMs <= nowMs)
+    ? null
+    : trouble;
+}
+
 /**
  * A cool-down is a time compared here, never a flag that someone must clear.
  *
@@ -75,9 +82,8 @@ export function standingOf(
   canReachProxies: boolean,
 ): Standing {
   if (!row.enabled) return { kind: "disabled" };
-  if (row.trouble !== null && (row.trouble.untilMs === null || row.trouble.untilMs > nowMs)) {
-    return { kind: "trouble", trouble: row.trouble };
-  }
+  const trouble = troubleNow(row, nowMs);
+  if (trouble !== null) return { kind: "trouble", trouble };
   if (row.hasProxy && !canReachProxies) return { kind: "no_egress" };
   let latest: CoolDown | null = null;
   for (const coolDown of row.coolDowns) {

@@ -6,7 +6,7 @@ import type {
   NewCredential,
   NotServing,
 } from "../../durable-objects/claude-account/contract.ts";
-import { type RosterRow, standingOf } from "../accounts/roster-row.ts";
+import { type RosterRow, standingOf, troubleNow } from "../accounts/roster-row.ts";
 import { callObject } from "../durable-call.ts";
 import { canReachProxies } from "../egress/egress.ts";
 import { fail, ok, type Result } from "../result.ts";
@@ -286,6 +286,7 @@ function shown(row: RosterRow) {
   const nowMs = Date.now();
   const iso = (atMs: number | null) => (atMs === null ? null : new Date(atMs).toISOString());
   const standing = standingOf(row, "", nowMs, canReachProxies);
+  const trouble = troubleNow(row, nowMs);
   return {
     id: row.id,
     name: row.name,
@@ -296,13 +297,13 @@ function shown(row: RosterRow) {
     hasProxy: row.hasProxy,
     status: standing.kind,
     trouble:
-      row.trouble === null
+      trouble === null
         ? null
         : {
-            kind: row.trouble.kind,
-            detail: row.trouble.detail,
-            since: iso(row.trouble.sinceMs),
-            until: iso(row.trouble.untilMs),
+            kind: trouble.kind,
+            detail: trouble.detail,
+            since: iso(trouble.sinceMs),
+            until: iso(trouble.untilMs),
           },
     coolDowns: row.coolDowns
       .filter(({ untilMs }) => untilMs > nowMs)

@@ -6,7 +6,7 @@ import { KeyStoreUnavailable } from "../keys/key-store.ts";
 import { servicesOf } from "../relay/services.ts";
 import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
-import { eventLog } from "./audit.ts";
+import { AuditUnavailable, eventLog } from "./audit.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { keyRoutes } from "./keys.ts";
 import { loginSchema, readBody } from "./requests.ts";
@@ -104,12 +104,16 @@ adminApi.notFound((c) =>
 );
 
 adminApi.onError((error, c) => {
-  const log = servicesOf(c.env);
-  if (log.ok) {
-    log.value.log("error", "admin.failed", {
+  const services = servicesOf(c.env);
+  if (services.ok) {
+    services.value.log("error", "admin.failed", {
       requestId: c.get("requestId"),
       error: describeError(error),
     });
+  }
+  if (error instanceof AuditUnavailable) {
+    const message = "The audit trail cannot be written, so nothing was changed. Try again.";
+    return failure(c, "unavailable", message);
   }
   if (error instanceof KeyStoreUnavailable) {
     const message = "The store of relay keys does not answer. Nothing more was changed; try again.";

@@ -2,6 +2,11 @@ import { EVENT_LOG_NAME } from "../../durable-objects/event-log.ts";
 import { callObject, remote } from "../durable-call.ts";
 import type { AdminContext } from "./envelope.ts";
 
+/** The trail could not be written, so the act did not happen. */
+export class AuditUnavailable extends Error {
+  override readonly name = "AuditUnavailable";
+}
+
 export interface Act<T> {
   result: T;
   /** False where the act was refused after all, or failed. */
@@ -27,7 +32,9 @@ export async function audited<T>(
   const id = await callObject(
     () => eventLog(c.env),
     (log) => log.begin({ actor, action, target, detail }),
-  );
+  ).catch((cause: unknown) => {
+    throw new AuditUnavailable("the audit trail cannot be written", { cause });
+  });
   const finish = (
     outcome: "done" | "failed",
     made: string | null,

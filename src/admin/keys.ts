@@ -42,7 +42,7 @@ export const keyRoutes = new Hono<AdminEnv>()
     };
     return audited(c, "key.create", record.id, { name }, async () => {
       const hash = await hashKey(plainKey);
-      await configure(c, record.id, policyOf(record));
+      await configure(c, policyOf(record), record);
       await c.get("services").keyStore.put({ hash, record });
       c.get("services").keys.forget(hash);
       // The only time the plain key leaves the relay.
@@ -87,11 +87,8 @@ export const keyRoutes = new Hono<AdminEnv>()
     const { record, hash } = key;
     return audited(c, "key.delete", record.id, { name: record.name }, async () => {
       // The meter first: it refuses at once, while the store may serve the record for a minute.
-      await configure(c, record.id, {
-        ...policyOf(record),
-        deleted: true,
-        version: record.version + 1,
-      });
+      const policy = { ...policyOf(record), deleted: true, version: record.version + 1 };
+      await configure(c, policy, record);
       await c.get("services").keyStore.remove(key);
       c.get("services").keys.forget(hash);
       return { done: true, result: success(c, { id: record.id, deleted: true }) };
@@ -110,7 +107,7 @@ async function change(
     Object.keys(patch).map((field) => [field, record[field as keyof KeyRecord]]),
   );
   return audited(c, action, record.id, { before, after: patch }, async () => {
-    if (!(await configure(c, record.id, policyOf(changed)))) {
+    if (!(await configure(c, policyOf(changed), changed))) {
       const message = "The key was changed by someone else just now. Look at it again, then retry.";
       return { done: false, result: failure(c, "conflict", message) };
     }
@@ -126,20 +123,19 @@ async function find(c: AdminContext): Promise<StoredKey | null> {
   const stored = await keyStore.findById(c.req.param("id") ?? "");
   if (stored === null) return null;
   const { record, hash } = stored;
-  const policy = await callObject(
+  const latest = await callObject(
     () => c.get("services").meter(record.id),
-    (meter) => meter.policy(),
+    (meter) => meter.latest(),
   );
-  if (policy === null || policy.version <= record.version) return stored;
-  if (policy.deleted) return null;
-  const { enabled, expiresAtMs, revokedAtMs, version } = policy;
-  return { hash, record: { ...record, enabled, expiresAtMs, revokedAtMs, version } };
+  if (latest?.policy.deleted) return null;
+  const newer = latest?.record ?? null;
+  return newer !== null && newer.version > record.version ? { hash, record: newer } : stored;
 }
 
-function configure(c: AdminContext, keyId: string, policy: KeyPolicy): Promise<boolean> {
+function configure(c: AdminContext, policy: KeyPolicy, record: KeyRecord): Promise<boolean> {
   return callObject(
-    () => c.get("services").meter(keyId),
-    (meter) => meter.configure(policy),
+    () => c.get("services").meter(record.id),
+    (meter) => meter.configure(policy, record),
   );
 }
 

@@ -2,7 +2,7 @@ import { decodedText, decodingOf } from "../upstream/content-encoding.ts";
 import { downstreamHeaders } from "../upstream/headers.ts";
 import { readMessageJson } from "../upstream/message-json.ts";
 import { emptyReading, type UsageReading } from "../upstream/usage.ts";
-import { passThrough } from "./pass-through.ts";
+import { passThrough, SILENCE_TIMEOUT_MS } from "./pass-through.ts";
 import type { Sent } from "./send.ts";
 import type { Outcome } from "./settlement.ts";
 
@@ -58,7 +58,6 @@ export async function deliver(sent: Sent, options: DeliveryOptions): Promise<Del
     return deliverWhole(answer, init, options);
   }
   return passThrough({
-    answer,
     body: answer.body,
     init,
     isEventStream: isEventStream(answer),
@@ -66,6 +65,7 @@ export async function deliver(sent: Sent, options: DeliveryOptions): Promise<Del
     decoding: decodingOf(answer.headers),
     abort: sent.abort,
     onMessageId: options.onMessageId,
+    silenceTimeoutMs: SILENCE_TIMEOUT_MS,
   });
 }
 

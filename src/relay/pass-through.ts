@@ -15,8 +15,10 @@ const BLAME_WAIT_MS = 100;
 /** A whole answer is read up to this size for its usage; a larger one is billed as estimated. */
 const JSON_READ_MAX_BYTES = 16 * 1024 * 1024;
 
+/** Upstream pings every few seconds: after this long in silence it is gone, and was never going to say so. */
+export const SILENCE_TIMEOUT_MS = 5 * 60_000;
+
 export interface PassThrough {
-  answer: Response;
   body: ReadableStream<Uint8Array>;
   init: ResponseInit;
   isEventStream: boolean;
@@ -26,6 +28,7 @@ export interface PassThrough {
   /** Cancels upstream. */
   abort: () => void;
   onMessageId: (messageId: string) => void;
+  silenceTimeoutMs: number;
 }
 
 /** What the tap made of the stream: the usage, and whether the end it saw was a whole answer's. */
@@ -179,6 +182,7 @@ class Tap {
     let buffer = new ArrayBuffer(TAP_READ_BYTES);
     for (;;) {
       let chunk: Uint8Array | undefined;
+      const silence = setTimeout(this.#options.abort, this.#options.silenceTimeoutMs);
       try {
         const read =
           reader instanceof ReadableStreamBYOBReader
@@ -188,6 +192,8 @@ class Tap {
         chunk = read.value;
       } catch {
         return { kind: "broken", reading: sink.end().reading };
+      } finally {
+        clearTimeout(silence);
       }
       sink.push(chunk);
       const full = chunk.byteLength === TAP_READ_BYTES;

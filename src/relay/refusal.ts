@@ -18,7 +18,7 @@ export type Refusal =
   | { kind: "field_repeated"; field: string }
   | { kind: "model_unknown"; model: string }
   | { kind: "no_account" }
-  | { kind: "no_account_free"; none: NoChoice; notServing: string[] }
+  | { kind: "no_account_free"; none: NoChoice; causes: Cause[] }
   | { kind: "key_store_unavailable" }
   | { kind: "meter_unavailable" }
   | { kind: "accounts_unavailable" }
@@ -27,6 +27,13 @@ export type Refusal =
   | { kind: "answer_broke_off" }
   | { kind: "not_configured"; problems: string[] }
   | { kind: "internal" };
+
+/** Why an account that was tried could not serve. */
+export interface Cause {
+  words: string;
+  /** True where only a person can mend it. */
+  needsPerson: boolean;
+}
 
 type ErrorType =
   | "authentication_error"
@@ -154,7 +161,7 @@ function wireErrorOf(refusal: Refusal, nowMs: number): WireError {
         true,
       );
     case "no_account_free":
-      return noAccountFree(refusal.none, refusal.notServing, nowMs);
+      return noAccountFree(refusal.none, refusal.causes, nowMs);
     case "key_store_unavailable":
       return unavailable(
         "the store of relay keys does not answer, so this key could not be checked. It is not the key's fault; try again.",
@@ -202,45 +209,40 @@ function wireErrorOf(refusal: Refusal, nowMs: number): WireError {
 }
 
 /** All rest: 429 until the first is back. Otherwise the true causes, for a person to mend. */
-function noAccountFree(none: NoChoice, notServing: string[], nowMs: number): WireError {
-  const causes = new Set(notServing);
-  let earliestMs: number | null = null;
-  let waiting = "";
-  for (const { row, standing } of none.standings) {
+function noAccountFree({ standings }: NoChoice, causes: Cause[], nowMs: number): WireError {
+  let first: { untilMs: number; reason: string } | null = null;
+  const words = new Set(causes.map((cause) => cause.words));
+  let final = causes.every(({ needsPerson }) => needsPerson);
+  for (const { standing } of standings) {
     switch (standing.kind) {
       case "cooling_down":
-        if (earliestMs === null || standing.untilMs < earliestMs) {
-          earliestMs = standing.untilMs;
-          waiting = standing.reason;
-        }
+        final = false;
+        if (first === null || standing.untilMs < first.untilMs) first = standing;
         break;
       case "trouble":
-        causes.add(TROUBLE_IN_WORDS[standing.trouble.kind]);
+        words.add(TROUBLE_IN_WORDS[standing.trouble.kind]);
         break;
       case "disabled":
-        causes.add("switched off");
+        words.add("an account is switched off");
         break;
       case "no_egress":
-        causes.add("has a proxy that this relay cannot dial");
-        break;
-      case "ready":
-        causes.add(`${row.name} failed just now`);
+        words.add("an account has a proxy that this relay cannot dial");
     }
   }
-  if (earliestMs !== null) {
+  if (first !== null) {
     return {
       status: 429,
       type: "rate_limit_error",
-      message: `every account that could serve this is resting (${waiting}). The first is back at ${utc(earliestMs)}.`,
-      retryAfterS: Math.max(1, Math.ceil((earliestMs - nowMs) / SECOND_MS)),
-      final: false,
+      message: `every account that could serve this is resting (${first.reason}). The first is back at ${utc(first.untilMs)}.`,
+      retryAfterS: Math.max(1, Math.ceil((first.untilMs - nowMs) / SECOND_MS)),
+      final,
     };
   }
-  const listed = [...causes].slice(0, MAX_CAUSES).join("; ");
+  const listed = [...words].slice(0, MAX_CAUSES).join("; ") || "none is left to try";
   return unavailable(
-    `no account can serve this now: ${listed || "none is left to try"}. It is not your key's fault; whoever runs this relay has to look at its accounts.`,
-    PERSON_RETRY_S,
-    true,
+    `no account can serve this now: ${listed}. It is not your key's fault; whoever runs this relay has to look at its accounts.`,
+    final ? PERSON_RETRY_S : UPSTREAM_RETRY_S,
+    final,
   );
 }
 

@@ -8,7 +8,7 @@ import { decodedText } from "../upstream/content-encoding.ts";
 import { upstreamHeaders } from "../upstream/headers.ts";
 import { type Windows, windowsMoved } from "../upstream/rate-limits.ts";
 import { judge, nextStep, type Verdict, windowsOf } from "../upstream/verdict.ts";
-import type { Refusal } from "./refusal.ts";
+import type { Cause, Refusal } from "./refusal.ts";
 import type { RelayCall } from "./relay-call.ts";
 import type { Attempt } from "./settlement.ts";
 
@@ -60,9 +60,10 @@ export class Sender {
   readonly #call: RelayCall;
   readonly #attempts: Attempt[] = [];
   readonly #exclude = new Set<string>();
-  readonly #notServing: string[] = [];
+  readonly #causes: Cause[] = [];
   #onlyAccountId: string | null = null;
   #prepared: Result<Ready, Refusal> | null = null;
+  #accountsTried = 0;
   #sends = 0;
   #overloaded = 0;
   /** The last error answer of upstream, passed on where no account is left. */
@@ -85,6 +86,7 @@ export class Sender {
       const ready = this.#prepared ?? (await this.#ready());
       this.#prepared = null;
       if (!ready.ok) return this.#giveUp(ready.error);
+      this.#accountsTried += 1;
       const sent = await this.#serve(ready.value);
       if (sent !== null) return { outcome: ok(sent), attempts: this.#attempts };
       if (this.#call.request.signal.aborted) return this.#giveUp({ kind: "client_gone" });
@@ -95,7 +97,7 @@ export class Sender {
 
   /** An account with a credential in hand, or why there is none. */
   async #ready(): Promise<Result<Ready, Refusal>> {
-    while (this.#notServing.length < MAX_NOT_SERVING) {
+    while (this.#causes.length < MAX_NOT_SERVING) {
       const chosen = await this.#choose();
       if (!chosen.ok) return chosen;
       const row = chosen.value;
@@ -136,14 +138,14 @@ export class Sender {
       inFlight: (id) => services.inFlight.get(id) ?? 0,
     });
     if (choice.ok) return ok(choice.row);
-    return fail({ kind: "no_account_free", none: choice.none, notServing: this.#notServing });
+    return fail({ kind: "no_account_free", none: choice.none, causes: this.#causes });
   }
 
   async #acquire(row: RosterRow, rejectedGeneration: number | null): Promise<Credential | null> {
     const acquired = await this.#call.services.credentials.acquire(row.id, rejectedGeneration);
     if (acquired.ok) return acquired.value;
     this.#note(row.id, null, acquired.error.kind, 0);
-    this.#notServing.push(causeOf(acquired.error));
+    this.#causes.push(causeOf(acquired.error));
     return null;
   }
 
@@ -178,7 +180,10 @@ export class Sender {
         break;
       case "spend_limited":
         // Its wording would blame the client's own account: the relay says it in its own words.
-        this.#notServing.push("an account's credit or spend limit is used up");
+        this.#causes.push({
+          words: "an account's credit or spend limit is used up",
+          needsPerson: true,
+        });
     }
     return null;
   }
@@ -259,17 +264,13 @@ export class Sender {
   }
 
   #noneFree(): Refusal {
-    return {
-      kind: "no_account_free",
-      none: { standings: [] },
-      notServing: this.#notServing,
-    };
+    return { kind: "no_account_free", none: { standings: [] }, causes: this.#causes };
   }
 
   #mayGoOn(): boolean {
     return (
       this.#sends < MAX_SENDS &&
-      this.#exclude.size < MAX_ACCOUNTS + this.#notServing.length &&
+      this.#accountsTried < MAX_ACCOUNTS &&
       this.#overloaded < MAX_OVERLOADED &&
       Date.now() - this.#call.startedAtMs < FAILOVER_BUDGET_MS
     );
@@ -298,6 +299,7 @@ export class Sender {
   }
 }
 
-function causeOf({ message }: NotServing): string {
-  return message.replace(/\.$/, "");
+function causeOf({ message, retryAtMs, kind }: NotServing): Cause {
+  const passing = retryAtMs !== null || kind === "object_unavailable";
+  return { words: message.replace(/\.$/, ""), needsPerson: !passing };
 }

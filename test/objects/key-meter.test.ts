@@ -115,7 +115,7 @@ describe("a key's switches", () => {
 
   test("outlive the object's memory", async () => {
     const stub = env.KEY_METER.get(env.KEY_METER.idFromName("kept"));
-    await stub.configure({ ...OPEN, enabled: false, version: 7 });
+    await stub.configure({ ...OPEN, enabled: false, version: 7 }, null);
     await evictDurableObject(stub);
     expect(await stub.check(OPEN)).toEqual({ kind: "key_disabled" });
   });

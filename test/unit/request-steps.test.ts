@@ -400,7 +400,14 @@ describe("the relay's own errors", () => {
     [{ kind: "route_unknown", path: "/x" }, 404, "not_found_error", null, true],
     [{ kind: "method_not_allowed", allow: "POST" }, 405, "invalid_request_error", null, true],
     [{ kind: "no_account" }, 503, "api_error", "60", true],
-    [{ kind: "no_account_free", none, notServing: [] }, 503, "api_error", "60", true],
+    [{ kind: "no_account_free", none, causes: [] }, 503, "api_error", "60", true],
+    [
+      { kind: "no_account_free", none, causes: [{ words: "w", needsPerson: false }] },
+      503,
+      "api_error",
+      "10",
+      false,
+    ],
     [{ kind: "key_store_unavailable" }, 503, "api_error", "5", false],
     [{ kind: "meter_unavailable" }, 503, "api_error", "5", false],
     [{ kind: "upstream_unreachable", timedOut: false }, 503, "api_error", "10", false],
@@ -432,7 +439,7 @@ describe("the relay's own errors", () => {
       } as const,
     });
     const standings = [rest(NOW_MS + 90_500), rest(NOW_MS + 30_200)];
-    const refusal: Refusal = { kind: "no_account_free", none: { standings }, notServing: [] };
+    const refusal: Refusal = { kind: "no_account_free", none: { standings }, causes: [] };
     const answer = refuse(refusal, "rly_1", NOW_MS);
     const body = (await answer.json()) as { error: { type: string; message: string } };
     expect(answer.status).toBe(429);
