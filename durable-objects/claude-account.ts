@@ -80,8 +80,9 @@ export class ClaudeAccount extends DurableObject<Env> {
   update(
     patch: Partial<AccountSettings>,
     proxy: AccountProxy | null | undefined,
+    credential: NewCredential | null,
   ): Promise<RosterRow | null> {
-    return this.#account.update(patch, proxy);
+    return this.#account.update(patch, proxy, credential);
   }
 
   reset(): Promise<RosterRow | null> {

@@ -2,7 +2,7 @@ import { type FSWatcher, watch } from "node:fs";
 import { parseArgs } from "node:util";
 import { announce } from "./host/announcement.ts";
 import { buildBundle, bundleSources } from "./host/bundle.ts";
-import { untilEnded } from "./host/ending.ts";
+import { takeSignals, untilEnded } from "./host/ending.ts";
 import { type LaunchedRelay, launch } from "./host/launch.ts";
 import { DEFAULT_STATE_DIR } from "./host/project.ts";
 import { givenValues, portOf } from "./host/settings.ts";
@@ -24,6 +24,7 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  takeSignals();
   const given = givenValues(process.env);
   const relay = await launch({
     host: given.HOST ?? DEFAULT_HOST,

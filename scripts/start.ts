@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { announce } from "./host/announcement.ts";
 import { curlLine, type DemoUpstream, furnishDemo, startDemoUpstream } from "./host/demo.ts";
-import { untilEnded } from "./host/ending.ts";
+import { takeSignals, untilEnded } from "./host/ending.ts";
 import { type LaunchedRelay, launch } from "./host/launch.ts";
 import { DEFAULT_STATE_DIR, projectDir } from "./host/project.ts";
 import { hasData, SECRET_NAMES } from "./host/secrets-file.ts";
@@ -35,6 +35,7 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  takeSignals();
   const given = givenValues(process.env);
   const upstream = flags.demo ? await startDemoUpstream() : null;
   try {

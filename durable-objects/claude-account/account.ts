@@ -105,16 +105,23 @@ export class Account {
     return { ...shown, hasPassword: password !== undefined };
   }
 
+  /**
+   * @param proxy null removes it, undefined leaves it
+   * @param credential takes the place of the one in use, and ends its trouble
+   */
   async update(
     patch: Partial<AccountSettings>,
     proxy: AccountProxy | null | undefined,
+    credential: NewCredential | null,
   ): Promise<RosterRow | null> {
     if (this.#rows.state() === null) return null;
+    if (credential !== null) await this.#keeper.store(credential);
     if (proxy === null) this.#rows.putSealedProxy(null);
     else if (proxy !== undefined) await this.#keeper.storeProxy(proxy);
     const state = this.#rows.state();
     if (state === null) return null;
-    const row = this.#save({ ...state, ...patch });
+    const fresh = credential === null ? {} : { ...UNTRIED, profile: null };
+    const row = this.#save({ ...state, ...patch, ...fresh });
     await this.flush();
     return row;
   }

@@ -26,7 +26,6 @@ interface BegunLogin {
 
 interface FinishedLogin {
   profile: { email: string | null; organisation: string | null } | null;
-  renewed: boolean;
 }
 
 /**
@@ -98,7 +97,7 @@ async function nextPaste(end: AbortSignal): Promise<string> {
   }
   const paste = await Promise.race([lineWithText(), ended(end)]);
   if (paste === null) {
-    throw new Failure("Standard input ended before a code was accepted. No account was added.");
+    throw new Failure("Standard input ended before a code was accepted. Nothing was changed.");
   }
   return paste;
 }

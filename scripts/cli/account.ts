@@ -1,7 +1,7 @@
 import type { AdminClient } from "./admin-client.ts";
 import { distanceText, momentText } from "./moment.ts";
 import { isWholeId, pick, shortId } from "./reference.ts";
-import { coloured, fieldLines, tableLines } from "./table.ts";
+import { fieldLines, tableLines } from "./table.ts";
 
 /** An account as the admin API shows it. */
 export interface Account {
@@ -107,7 +107,6 @@ export function accountTable(accounts: readonly Account[]): string[] {
 
 export function accountDetails(account: Account): string[] {
   const { trouble, profile, proxy, credentialExpiresAt } = account;
-  const status = accountStatusText(account);
   return [
     account.name,
     ...fieldLines([
@@ -115,7 +114,7 @@ export function accountDetails(account: Account): string[] {
       ["Description", account.description],
       ["Kind", kindText(account)],
       ["Login", profile && [profile.email, profile.organisation].filter(Boolean).join(", ")],
-      ["Status", coloured(status, statusColour(status))],
+      ["Status", accountStatusText(account)],
       ["Trouble", trouble && `${trouble.detail} Since ${momentText(trouble.since)}.`],
       ["Priority", String(account.priority)],
       ["Proxy", proxyText(account.hasProxy, proxy)],

@@ -248,7 +248,9 @@ function switchCommand(accounts: Command, verb: "enable" | "disable", enabled: b
       const { id } = await findAccount(api, given);
       const account = await api.call<Account>("PUT", accountPath(id), { enabled });
       if (json) return printJson(account);
-      print(`Account ${called(account)} is ${verb}d: ${accountStatusText(account)}.`);
+      const status = accountStatusText(account);
+      const blocked = enabled && status !== "ready" ? ` It is not ready yet: ${status}.` : "";
+      print(`Account ${called(account)} is ${verb}d.${blocked}`);
     });
 }
 

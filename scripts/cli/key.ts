@@ -1,7 +1,7 @@
 import type { AdminClient } from "./admin-client.ts";
 import { dayText, momentText } from "./moment.ts";
 import { isWholeId, pick, shortId } from "./reference.ts";
-import { coloured, fieldLines, tableLines } from "./table.ts";
+import { fieldLines, tableLines } from "./table.ts";
 
 const PAGE = 1_000;
 
@@ -90,7 +90,7 @@ export function keyDetails(key: Key): string[] {
       ["Id", key.id],
       ["Description", key.description],
       ["Key", key.hint],
-      ["Status", coloured(key.status, statusColour(key.status))],
+      ["Status", key.status],
       ["Created", momentText(key.createdAt)],
       ["Expires", momentText(key.expiresAt)],
       ["Revoked", key.revokedAt && momentText(key.revokedAt)],

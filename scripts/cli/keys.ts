@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { contextOf, examples, PROGRAM } from "./command-context.ts";
 import { usageFailure } from "./failure.ts";
 import { findKey, type Key, keyDetails, keyPath, keysPath, keyTable, listKeys } from "./key.ts";
-import { momentText, readExpiry } from "./moment.ts";
+import { momentText, NEVER, readExpiry } from "./moment.ts";
 import { shortId } from "./reference.ts";
 import { askText, confirmed, isInteractive, print, printJson, say } from "./terminal.ts";
 import { plain } from "./text-width.ts";
@@ -13,8 +13,8 @@ const EXPIRES = "30d, 12h, 2027-01-31 (its first moment in UTC), a whole ISO tim
 interface KeyFlags {
   name?: string;
   description?: string;
-  /** ISO 8601; null for never. */
-  expires?: string | null;
+  /** ISO 8601, or NEVER. */
+  expires?: string;
 }
 
 /** `keys …`: the relay keys that clients hold. */
@@ -154,7 +154,7 @@ function switchCommand(keys: Command, verb: "enable" | "disable", enabled: boole
 function bodyOf({ description, expires }: KeyFlags): Record<string, unknown> {
   return {
     ...(description === undefined ? {} : { description }),
-    ...(expires === undefined ? {} : { expiresAt: expires }),
+    ...(expires === undefined ? {} : { expiresAt: expires === NEVER ? null : expires }),
   };
 }
 

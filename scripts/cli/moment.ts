@@ -36,13 +36,16 @@ export function distanceText(ms: number): string {
   return ms >= 0 ? `in ${count} ${unit}` : `${count} ${unit} ago`;
 }
 
+/** What `--expires` takes for a key without an end. */
+export const NEVER = "never";
+
 /**
  * Reads `--expires`. A day alone means its first moment in UTC.
  *
- * @returns ISO 8601, or null for "never"
+ * @returns ISO 8601, or NEVER: commander would make an empty text of null
  */
-export function readExpiry(text: string, nowMs = Date.now()): string | null {
-  if (text === "never") return null;
+export function readExpiry(text: string, nowMs = Date.now()): string {
+  if (text === NEVER) return NEVER;
   const atMs = expiryMs(text, nowMs);
   if (Number.isNaN(atMs)) throw new InvalidArgumentError(EXPIRY_HELP);
   if (atMs <= nowMs) throw new InvalidArgumentError("That time has passed already.");

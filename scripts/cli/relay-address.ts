@@ -40,8 +40,10 @@ export function findRelay(flag: string | undefined): RelayAddress {
     isLoopback,
     isGiven: given !== undefined,
     sessionDir: isLoopback && existsSync(stateDir) ? stateDir : configDir(),
-    username: process.env.ADMIN_USERNAME?.trim() || undefined,
-    // A password from .dev.vars belongs to the relay of this folder and goes to no other.
+    // What .dev.vars says belongs to the relay of this folder and goes to no other.
+    username:
+      process.env.ADMIN_USERNAME?.trim() ||
+      (given === undefined ? values.ADMIN_USERNAME : undefined),
     password:
       process.env.ADMIN_PASSWORD || (given === undefined ? values.ADMIN_PASSWORD : undefined),
   };

@@ -32,9 +32,11 @@ export async function callRelay(
   } catch (error) {
     throw unreachable(address, reasonOf(error));
   }
+  const { status, headers } = answer;
   const parsed = parseObject(text);
-  if (parsed === null) throw stranger(address, answer);
-  return { status: answer.status, body: parsed };
+  const isRedirect = status >= 300 && status < 400;
+  if (parsed === null || isRedirect) throw notThisRelay(address, status, headers.get("location"));
+  return { status, body: parsed };
 }
 
 /** Takes the data out of an answer of the admin API. @throws Refusal */
@@ -71,13 +73,15 @@ function unreachable(address: RelayAddress, reason: string): Failure {
   );
 }
 
-function stranger(address: RelayAddress, answer: Response): Failure {
-  const isRedirect = answer.status >= 300 && answer.status < 400;
-  const to = isRedirect
-    ? ` with a redirect to ${plain(answer.headers.get("location") ?? "nowhere")}`
-    : "";
+/** What answers is something else, or a relay behind another door. */
+export function notThisRelay(
+  address: RelayAddress,
+  status: number,
+  location: string | null = null,
+): Failure {
+  const to = location === null ? "" : ` with a redirect to ${plain(location)}`;
   return new Failure(
-    `What answers at ${address.url} is not this relay: HTTP ${answer.status}${to}.\nCheck --url or RELAY_URL.`,
+    `What answers at ${address.url} is not this relay: HTTP ${status}${to}.\nCheck --url or RELAY_URL.`,
     exitCodes.unreachable,
   );
 }

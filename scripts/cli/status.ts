@@ -1,27 +1,20 @@
 import type { Command } from "commander";
 import { accountStatusText, listAccounts } from "./account.ts";
 import { type CommandContext, contextOf, examples, PROGRAM } from "./command-context.ts";
-import { exitCodes } from "./failure.ts";
+import { exitCodes, Failure } from "./failure.ts";
+import { type Health, relayHealth } from "./health.ts";
 import { listKeys } from "./key.ts";
-import { callRelay } from "./relay-call.ts";
 import { canSignInUnasked } from "./sign-in.ts";
 import { fieldLines } from "./table.ts";
-import { print, printJson } from "./terminal.ts";
+import { print, printJson, say } from "./terminal.ts";
 import { plain } from "./text-width.ts";
-
-/** The answer of `GET /health`; only the first three are always there. */
-interface Health {
-  status: string;
-  version: string;
-  message: string;
-  keyStore?: string;
-  accounts?: { usable: number; total: number };
-}
 
 interface Counts {
   total: number;
+  /** By the API's own names of states. */
+  byCode: Record<string, number>;
   /** By state in words. */
-  byStatus: Record<string, number>;
+  byWord: Record<string, number>;
 }
 
 /** `status`: can the relay serve, and what does it hold? */
@@ -32,12 +25,17 @@ export function statusCommand(program: Command): void {
     .addHelpText("after", examples(`${PROGRAM} status`))
     .action(async (_flags: object, command: Command) => {
       const context = contextOf(command);
-      const { body } = await callRelay(context.address, "GET", "/health");
-      const health = body as unknown as Health;
-      const counts = canSignInUnasked(context.address) ? await count(context) : null;
+      const health = await relayHealth(context.address);
       if (health.status !== "ok") process.exitCode = exitCodes.failed;
+      const counts = canSignInUnasked(context.address) ? await countedOrSaid(context) : null;
       if (context.json) {
-        return printJson({ url: context.address.url, health, ...counts });
+        const { accounts, keys } = counts ?? {};
+        return printJson({
+          url: context.address.url,
+          health,
+          accounts: accounts?.byCode ?? null,
+          keys: keys?.byCode ?? null,
+        });
       }
       for (const line of statusLines(context.address.url, health, counts)) print(line);
     });
@@ -48,13 +46,13 @@ function statusLines(
   health: Health,
   counts: { accounts: Counts; keys: Counts } | null,
 ): string[] {
-  const state = health.status === "ok" ? "can serve" : "cannot serve";
+  const state = health.status === "ok" ? "is ready." : `cannot serve: ${plain(health.message)}`;
   const { keyStore, accounts } = health;
   const next: string[] = [];
   if (accounts?.total === 0) next.push(`Next: no account yet.  ${PROGRAM} accounts add`);
   if (counts?.keys.total === 0) next.push(`Next: no key yet.      ${PROGRAM} keys create`);
   return [
-    `Relay ${plain(health.version)} at ${url} ${state}: ${plain(health.message)}`,
+    `Relay ${plain(health.version)} at ${url} ${state}`,
     ...fieldLines([
       ["Key store", keyStore ?? null],
       ["Accounts", accounts === undefined ? null : accountsText(accounts, counts?.accounts)],
@@ -80,10 +78,24 @@ function inWords(counts: Counts): string {
   return counts.total === 0 ? "none" : `${counts.total} (${statesOf(counts)})`;
 }
 
-function statesOf({ byStatus }: Counts): string {
-  return Object.entries(byStatus)
+function statesOf({ byWord }: Counts): string {
+  return Object.entries(byWord)
     .map(([status, count]) => `${count} ${status}`)
     .join(", ");
+}
+
+/** A relay that refuses the admin still has a health worth telling. */
+async function countedOrSaid(
+  context: CommandContext,
+): Promise<Awaited<ReturnType<typeof count>> | null> {
+  try {
+    return await count(context);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    process.exitCode = error.exitCode;
+    say(error.message);
+    return null;
+  }
 }
 
 async function count({ api }: CommandContext): Promise<{ accounts: Counts; keys: Counts }> {
@@ -91,13 +103,21 @@ async function count({ api }: CommandContext): Promise<{ accounts: Counts; keys:
   const { accounts } = await listAccounts(api);
   const { keys } = await listKeys(api);
   return {
-    accounts: tally(accounts.map((account) => accountStatusText(account).split(",")[0] ?? "")),
-    keys: tally(keys.map(({ status }) => status)),
+    accounts: {
+      total: accounts.length,
+      byCode: tally(accounts.map(({ status }) => status)),
+      byWord: tally(accounts.map((account) => accountStatusText(account).split(",", 1)[0] ?? "")),
+    },
+    keys: {
+      total: keys.length,
+      byCode: tally(keys.map(({ status }) => status)),
+      byWord: tally(keys.map(({ status }) => status)),
+    },
   };
 }
 
-function tally(states: readonly string[]): Counts {
-  const byStatus: Record<string, number> = {};
-  for (const state of states) byStatus[state] = (byStatus[state] ?? 0) + 1;
-  return { total: states.length, byStatus };
+function tally(states: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const state of states) counts[state] = (counts[state] ?? 0) + 1;
+  return counts;
 }

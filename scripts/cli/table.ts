@@ -56,7 +56,7 @@ export function fieldLines(fields: readonly (readonly [string, string | null])[]
   return given.map(([name, value]) => `  ${styleText("dim", padded(name, width))}${GAP}${value}`);
 }
 
-export function coloured(text: string, colour: "green" | "yellow" | "red" | null): string {
+function coloured(text: string, colour: "green" | "yellow" | "red" | null): string {
   return colour === null ? text : styleText(colour, text);
 }
 

@@ -24,9 +24,14 @@ export function isInteractive(): boolean {
   return process.stdin.isTTY === true && process.stderr.isTTY === true;
 }
 
-/** Shows a mark for each character, never the character. */
+/** Shows nothing of what is typed, not even how long it is. */
 export async function askSecret(message: string): Promise<string> {
-  const answer = await password({ message, output: process.stderr, validate: notEmpty });
+  const answer = await password({
+    message: `${message} (not shown)`,
+    mask: "",
+    output: process.stderr,
+    validate: notEmpty,
+  });
   return answered(answer).trim();
 }
 

@@ -6,6 +6,7 @@ import { upstreamHeaders } from "../upstream/headers.ts";
 import { judge } from "../upstream/verdict.ts";
 
 const TEST_TIMEOUT_MS = 15_000;
+const WORDS_MAX_CHARS = 300;
 const ANTHROPIC_VERSION = "2023-06-01";
 
 export interface AccountTest {
@@ -43,8 +44,27 @@ export async function testAccount(services: Services, row: RosterRow): Promise<A
       { status: answer.status, headers: answer.headers, errorBody: body },
       Date.now(),
     );
-    return result(false, answer.status, `Anthropic answered ${answer.status} (${verdict.kind}).`);
+    if (verdict.kind === "credential_rejected") {
+      // As for a relayed request: refreshed once where it can be, else marked for a person to mend.
+      const renewed = await services.credentials.acquire(row.id, credential.value.generation);
+      const message = renewed.ok
+        ? "Anthropic refused the credential; it was refreshed. Test again."
+        : renewed.error.message;
+      return result(false, answer.status, message);
+    }
+    return result(false, answer.status, `Anthropic answered ${answer.status}. ${wordsOf(body)}`);
   } catch {
     return result(false, null, "Anthropic could not be reached from here.");
+  }
+}
+
+/** What upstream said, where it said it in its usual shape. */
+function wordsOf(body: string): string {
+  try {
+    const parsed = JSON.parse(body) as { error?: { message?: unknown } } | null;
+    const message = parsed?.error?.message;
+    return typeof message === "string" ? message.slice(0, WORDS_MAX_CHARS) : "";
+  } catch {
+    return "";
   }
 }

@@ -7,6 +7,7 @@ import type {
   NotServing,
 } from "../../durable-objects/claude-account/contract.ts";
 import { type RosterRow, standingOf, troubleNow } from "../accounts/roster-row.ts";
+import type { Vault } from "../accounts/vault.ts";
 import { callObject } from "../durable-call.ts";
 import { canReachProxies } from "../egress/egress.ts";
 import { fail, ok, type Result } from "../result.ts";
@@ -29,7 +30,8 @@ const SECOND_MS = 1_000;
 export const accountRoutes = new Hono<AdminEnv>()
   .get("/", async (c) => {
     const { rows } = await callObject(c.get("services").fleet, (fleet) => fleet.snapshot());
-    return success(c, { accounts: rows.map(shown) });
+    const vault = await c.get("services").vault();
+    return success(c, { accounts: rows.map((row) => shown(row, vault)) });
   })
 
   .post("/generate-auth-url", async (c) => {
@@ -37,8 +39,17 @@ export const accountRoutes = new Hono<AdminEnv>()
     if (!body.ok) return failure(c, body.error.code, body.error.message);
     const { proxy, accountId } = body.value;
     const id = accountId ?? crypto.randomUUID();
-    if (accountId !== undefined && (await describe(c, accountId)) === null) {
-      return failure(c, "not_found", NO_SUCH_ACCOUNT);
+    if (accountId !== undefined) {
+      const row = await describe(c, accountId);
+      if (row === null) return failure(c, "not_found", NO_SUCH_ACCOUNT);
+      if (row.kind !== "oauth") {
+        const message = "This account has no login: it uses a key or token. Replace that instead.";
+        return failure(c, "conflict", message);
+      }
+      if (proxy !== null) {
+        const message = "This account exists: change its proxy first, then make the link.";
+        return failure(c, "bad_request", message);
+      }
     }
     return audited(c, "account.login_begin", id, {}, async () => {
       const { authUrl, endsAtMs } = await account(c, id).beginLogin(proxy);
@@ -74,25 +85,32 @@ export const accountRoutes = new Hono<AdminEnv>()
   .post("/", async (c) => {
     const body = await readBody(c, createAccountSchema);
     if (!body.ok) return failure(c, body.error.code, body.error.message);
-    const source = sourceOf(body.value);
-    if (!source.ok) return failure(c, "bad_request", source.error);
-    const { name, description, priority, enabled, proxy } = body.value;
+    const { name, description, priority, enabled, proxy, sessionId, ...secrets } = body.value;
+    const credential = credentialOf(secrets);
+    if (!credential.ok) return failure(c, "bad_request", credential.error);
+    if ((sessionId === undefined) === (credential.value === null)) {
+      return failure(c, "bad_request", ONE_SOURCE);
+    }
+    if (sessionId !== undefined && proxy !== null) {
+      const message =
+        "The proxy of a login is set when its link is made, so that the login uses it too.";
+      return failure(c, "bad_request", message);
+    }
     const settings: AccountSettings = { name, description, priority, enabled };
-    const { sessionId, credential } = source.value;
     const id = sessionId ?? crypto.randomUUID();
-    const detail = { name, kind: credential?.kind ?? "oauth", hasProxy: proxy !== null };
+    const detail = { name, kind: credential.value?.kind ?? "oauth", hasProxy: proxy !== null };
     return audited(c, "account.create", id, detail, async () => {
       const row =
-        credential === null
+        credential.value === null
           ? await account(c, id).createFromLogin(settings)
-          : await account(c, id).create(settings, credential, proxy);
+          : await account(c, id).create(settings, credential.value, proxy);
       if (row === null) {
         const message =
           "This login is not finished, has ended, or was used already. Make a new link.";
         return { done: false, result: failure(c, "conflict", message) };
       }
       changed(c, id);
-      return { done: true, result: success(c, shown(row), 201) };
+      return { done: true, result: success(c, await shownBy(c, row), 201) };
     });
   })
 
@@ -103,7 +121,7 @@ export const accountRoutes = new Hono<AdminEnv>()
       () => account(c, row.id),
       (object) => object.describeProxy(),
     );
-    return success(c, { ...shown(row), proxy });
+    return success(c, { ...(await shownBy(c, row)), proxy });
   })
 
   .put("/:id", async (c) => {
@@ -111,7 +129,9 @@ export const accountRoutes = new Hono<AdminEnv>()
     if (!body.ok) return failure(c, body.error.code, body.error.message);
     const before = await describe(c, c.req.param("id"));
     if (before === null) return failure(c, "not_found", NO_SUCH_ACCOUNT);
-    const { proxy, ...given } = body.value;
+    const { proxy, apiKey, setupToken, claudeAiOauth, ...given } = body.value;
+    const credential = credentialOf({ apiKey, setupToken, claudeAiOauth });
+    if (!credential.ok) return failure(c, "bad_request", credential.error);
     const patch = Object.fromEntries(
       Object.entries(given).filter(([, value]) => value !== undefined),
     ) as Partial<AccountSettings>;
@@ -121,13 +141,14 @@ export const accountRoutes = new Hono<AdminEnv>()
       ),
       after: patch,
       ...(proxy === undefined ? {} : { proxy: proxy === null ? "removed" : "set" }),
+      ...(credential.value === null ? {} : { credential: `replaced: ${credential.value.kind}` }),
     };
     return audited(c, "account.update", before.id, detail, async () => {
-      const row = await account(c, before.id).update(patch, proxy);
+      const row = await account(c, before.id).update(patch, proxy, credential.value);
       changed(c, before.id);
       return row === null
         ? { done: false, result: failure(c, "not_found", NO_SUCH_ACCOUNT) }
-        : { done: true, result: success(c, shown(row)) };
+        : { done: true, result: success(c, await shownBy(c, row)) };
     });
   })
 
@@ -149,7 +170,7 @@ export const accountRoutes = new Hono<AdminEnv>()
       changed(c, id);
       return row === null
         ? { done: false, result: failure(c, "not_found", NO_SUCH_ACCOUNT) }
-        : { done: true, result: success(c, shown(row)) };
+        : { done: true, result: success(c, await shownBy(c, row)) };
     });
   })
 
@@ -160,7 +181,7 @@ export const accountRoutes = new Hono<AdminEnv>()
       const refreshed = await account(c, id).refreshNow();
       changed(c, id);
       return refreshed.ok
-        ? { done: true, result: success(c, shown(refreshed.value)) }
+        ? { done: true, result: success(c, await shownBy(c, refreshed.value)) }
         : { done: false, result: notServing(c, refreshed.error) };
     });
   })
@@ -171,49 +192,36 @@ export const accountRoutes = new Hono<AdminEnv>()
     return success(c, await testAccount(c.get("services"), row));
   });
 
-interface Source {
-  sessionId: string | null;
-  credential: NewCredential | null;
-}
+const ONE_SOURCE = "Give exactly one of apiKey, setupToken, claudeAiOauth or sessionId.";
 
-/** Where the new account's credential comes from: exactly one of the four ways. */
-function sourceOf(body: v.InferOutput<typeof createAccountSchema>): Result<Source, string> {
-  const { apiKey, setupToken, claudeAiOauth, sessionId } = body;
-  const given = [apiKey, setupToken, claudeAiOauth, sessionId].filter((way) => way !== undefined);
-  if (given.length !== 1) {
-    return fail("Give exactly one of apiKey, setupToken, claudeAiOauth or sessionId.");
-  }
-  if (sessionId !== undefined) {
-    if (body.proxy !== null) {
-      return fail(
-        "The proxy of a login is set when its link is made, so that the login uses it too.",
-      );
-    }
-    return ok({ sessionId, credential: null });
-  }
+type Secrets = Pick<
+  v.InferOutput<typeof createAccountSchema>,
+  "apiKey" | "setupToken" | "claudeAiOauth"
+>;
+
+/** The credential that a body brings, null where it brings none, or what is wrong with it. */
+function credentialOf({
+  apiKey,
+  setupToken,
+  claudeAiOauth,
+}: Secrets): Result<NewCredential | null, string> {
+  const given = [apiKey, setupToken, claudeAiOauth].filter((way) => way !== undefined);
+  if (given.length > 1) return fail(ONE_SOURCE);
   const mistaken = mistakenSecret(apiKey, setupToken);
   if (mistaken !== null) return fail(mistaken);
   const plain = { refresh: null, expiresAtMs: null, scopes: [] };
-  if (apiKey !== undefined) {
-    return ok({ sessionId: null, credential: { kind: "api_key", access: apiKey, ...plain } });
-  }
-  if (setupToken !== undefined) {
-    return ok({
-      sessionId: null,
-      credential: { kind: "setup_token", access: setupToken, ...plain },
-    });
-  }
-  const file = claudeAiOauth;
-  if (file === undefined) return fail("No credential was given.");
-  const credential: NewCredential = {
+  if (apiKey !== undefined) return ok({ kind: "api_key", access: apiKey, ...plain });
+  if (setupToken !== undefined) return ok({ kind: "setup_token", access: setupToken, ...plain });
+  if (claudeAiOauth === undefined) return ok(null);
+  const { accessToken, refreshToken, expiresAt, scopes } = claudeAiOauth;
+  return ok({
     kind: "oauth",
-    access: file.accessToken,
-    refresh: file.refreshToken ?? null,
+    access: accessToken,
+    refresh: refreshToken ?? null,
     // Without a time the token may have run out already: it is refreshed before its first use.
-    expiresAtMs: file.expiresAt ?? (file.refreshToken == null ? null : 0),
-    scopes: file.scopes,
-  };
-  return ok({ sessionId: null, credential });
+    expiresAtMs: expiresAt ?? (refreshToken == null ? null : 0),
+    scopes,
+  });
 }
 
 /** Known prefixes tell when a secret was pasted into the wrong field. */
@@ -268,7 +276,9 @@ function loginFailure(c: AdminContext, error: LoginError): Response {
           `Anthropic refused this code: ${message} Copy the whole code from the newest link; a code works once.`,
         );
   }
-  return failure(c, error.kind === "no_egress" ? "unavailable" : "bad_request", error.message);
+  const code = { no_login: "login_ended", no_egress: "unavailable" } as const;
+  const known = error.kind === "no_login" || error.kind === "no_egress" ? code[error.kind] : null;
+  return failure(c, known ?? "bad_request", error.message);
 }
 
 function notServing(c: AdminContext, error: NotServing): Response {
@@ -281,8 +291,12 @@ function notServing(c: AdminContext, error: NotServing): Response {
   );
 }
 
+async function shownBy(c: AdminContext, row: RosterRow) {
+  return shown(row, await c.get("services").vault());
+}
+
 /** An account as people see it: no secret, times in ISO 8601. */
-function shown(row: RosterRow) {
+function shown(row: RosterRow, vault: Vault) {
   const nowMs = Date.now();
   const iso = (atMs: number | null) => (atMs === null ? null : new Date(atMs).toISOString());
   const standing = standingOf(row, "", nowMs, canReachProxies);
@@ -295,7 +309,8 @@ function shown(row: RosterRow) {
     enabled: row.enabled,
     priority: row.priority,
     hasProxy: row.hasProxy,
-    status: standing.kind,
+    /** "ready", or why it does not serve. */
+    status: vault.knows(row.sealedUnder) ? standing.kind : "other_encryption_key",
     trouble:
       trouble === null
         ? null

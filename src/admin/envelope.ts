@@ -24,6 +24,7 @@ const STATUS = {
   not_found: 404,
   method_not_allowed: 405,
   conflict: 409,
+  login_ended: 410,
   body_too_large: 413,
   login_throttled: 429,
   upstream_failed: 502,

@@ -66,6 +66,9 @@ export const keyRoutes = new Hono<AdminEnv>()
     const key = await find(c);
     if (key === null) return failure(c, "not_found", NO_SUCH_KEY);
     const { expiresAt, name, description, enabled } = body.value;
+    if (enabled === true && key.record.revokedAtMs !== null) {
+      return failure(c, "conflict", "This key was revoked, for good. Make a new one instead.");
+    }
     return change(c, "key.update", key, {
       ...(name === undefined ? {} : { name }),
       ...(description === undefined ? {} : { description }),

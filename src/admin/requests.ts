@@ -76,16 +76,21 @@ const credentialsFileSchema = v.looseObject({
   scopes: v.optional(v.array(v.string()), []),
 });
 
-export const createAccountSchema = v.strictObject({
-  ...accountSettings,
-  proxy: v.optional(v.nullable(proxySchema), null),
+const credentialFields = {
   apiKey: v.optional(secretSchema),
   setupToken: v.optional(secretSchema),
   claudeAiOauth: v.optional(credentialsFileSchema),
+};
+
+export const createAccountSchema = v.strictObject({
+  ...accountSettings,
+  ...credentialFields,
+  proxy: v.optional(v.nullable(proxySchema), null),
   sessionId: v.optional(idSchema),
 });
 
 export const updateAccountSchema = v.strictObject({
+  ...credentialFields,
   name: v.optional(accountSettings.name),
   description: v.optional(descriptionSchema),
   priority: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100))),

@@ -1,6 +1,7 @@
 import { FLEET_NAME } from "../../durable-objects/fleet.ts";
 import { CredentialCache } from "../accounts/credential-cache.ts";
 import { Roster } from "../accounts/roster.ts";
+import { Vault } from "../accounts/vault.ts";
 import { type RelayConfig, readConfig } from "../config.ts";
 import { type Remote, remote } from "../durable-call.ts";
 import type { ClaudeAccount, Fleet, KeyMeter } from "../index.ts";
@@ -27,6 +28,8 @@ export interface Services {
   failing: Set<string>;
   /** Which account made a thread's message, for those that this isolate relayed. */
   threads: RecentMap<string, string>;
+  /** Opened once: it knows which accounts were sealed under a key of this relay. */
+  vault(): Promise<Vault>;
   meter(keyId: string): Remote<KeyMeter>;
   account(id: string): Remote<ClaudeAccount>;
   fleet(): Remote<Fleet>;
@@ -49,6 +52,8 @@ function makeServices(env: Env): Result<Services, string[]> {
   const keyStore = new KvKeyStore(env.RELAY_KEYS);
   const account = (id: string) => remote(env.CLAUDE_ACCOUNT, id);
   const fleet = () => remote(env.FLEET, FLEET_NAME);
+  const { encryptionKey, previousEncryptionKeys } = config.value;
+  let vault: Promise<Vault> | null = null;
   return ok({
     config: config.value,
     log: makeLogger(config.value.logLevel, {}),
@@ -59,6 +64,10 @@ function makeServices(env: Env): Result<Services, string[]> {
     inFlight: new Map(),
     failing: new Set(),
     threads: new RecentMap(MAX_THREAD_MESSAGES),
+    vault: () => {
+      vault ??= Vault.open(encryptionKey, previousEncryptionKeys);
+      return vault;
+    },
     meter: (keyId) => remote(env.KEY_METER, keyId),
     account,
     fleet,

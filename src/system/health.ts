@@ -1,5 +1,4 @@
 import { standingOf } from "../accounts/roster-row.ts";
-import { Vault } from "../accounts/vault.ts";
 import { canReachProxies } from "../egress/egress.ts";
 import type { Services } from "../relay/services.ts";
 import type { Result } from "../result.ts";
@@ -55,7 +54,7 @@ async function examine(services: Services): Promise<Health> {
         (snapshot) => snapshot.rows,
         () => null,
       ),
-    Vault.open(services.config.encryptionKey, services.config.previousEncryptionKeys),
+    services.vault(),
   ]);
   const nowMs = Date.now();
   const foreign = (rows ?? []).filter((row) => !vault.knows(row.sealedUnder));

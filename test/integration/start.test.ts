@@ -117,6 +117,15 @@ function endRuntimeOf(parent: string): void {
   }
 }
 
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 async function signIn(url: string, username: string, password: string): Promise<Response> {
   return await fetch(`${url}/admin/login`, {
     method: "POST",
@@ -302,6 +311,17 @@ describe("npm start", () => {
     expect(await answer.text()).toContain("event: message_stop");
     expect(await run.exited).toBe(0);
     expect(run.output()).toMatch(/^Stopped\.$/m);
+  });
+
+  test("told to stop while it is starting, it leaves nothing behind", async () => {
+    const stateDir = makeStateDir();
+    const run = runScript("start.ts", stateDir);
+    const lock = join(stateDir, "relay.lock");
+    await until(() => existsSync(lock) && noteOf(stateDir).runtime !== null, run);
+    const { pid } = noteOf(stateDir).runtime;
+    expect(await stopped(run)).toBe(0);
+    expect(existsSync(lock)).toBe(false);
+    await until(() => !isRunning(pid), run);
   });
 
   test("unknown flags are refused and --help explains", async () => {

@@ -1,6 +1,6 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
-import { SignJWT } from "jose";
+import { decodeJwt, SignJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { adminApi } from "../../src/admin/admin-api.ts";
 import { issueSession } from "../../src/admin/session.ts";
@@ -102,8 +102,9 @@ describe("every route refuses without a session", () => {
   const routes = adminApi.routes
     .filter(({ method, path }) => method !== "ALL" && path !== "/admin/login")
     .map(({ method, path }) => ({ method, path: path.replace(":id", crypto.randomUUID()) }));
-  const sign = (claims: Record<string, unknown>, secret: string, alg = "HS256") =>
-    new SignJWT(claims)
+  /** Everything as in a real session, but for what the test changes. */
+  const sign = (secret: string, alg: string) =>
+    new SignJWT({ pwd: decodeJwt(token).pwd })
       .setProtectedHeader({ alg })
       .setSubject("admin")
       .setJti("j")
@@ -126,11 +127,11 @@ describe("every route refuses without a session", () => {
     ],
     [
       "a session signed with another secret",
-      async () => ({ authorization: `Bearer ${await sign({}, "x".repeat(32))}` }),
+      async () => ({ authorization: `Bearer ${await sign("x".repeat(32), "HS256")}` }),
     ],
     [
       "a session signed with another algorithm",
-      async () => ({ authorization: `Bearer ${await sign({}, env.JWT_SECRET, "HS512")}` }),
+      async () => ({ authorization: `Bearer ${await sign(env.JWT_SECRET, "HS512")}` }),
     ],
     [
       "a session that is not signed",
@@ -222,6 +223,8 @@ describe("keys", () => {
       expiresAt: null,
     });
     expect((await ask("POST", `/api-keys/${id}/revoke`)).data.status).toBe("revoked");
+    const enabled = await ask("PUT", `/api-keys/${id}`, { enabled: true });
+    expect(enabled).toMatchObject({ status: 409, error: "conflict" });
     expect((await ask("DELETE", `/api-keys/${id}`)).data).toEqual({ id, deleted: true });
     expect((await ask("GET", `/api-keys/${id}`)).status).toBe(404);
   });
@@ -339,6 +342,40 @@ describe("accounts", () => {
     expect(answer.message).toContain(words);
     expect(answer.message).not.toContain("very-secret");
     expect((await ask("GET", "/claude-accounts")).data.accounts).toEqual([]);
+  });
+
+  test("can be given another credential, which ends their trouble and keeps their id", async () => {
+    const { data } = await ask("POST", "/claude-accounts", { name: "A", apiKey: SECRET });
+    const object = env.CLAUDE_ACCOUNT.get(env.CLAUDE_ACCOUNT.idFromName(data.id));
+    await object.acquire(1);
+    expect((await ask("GET", `/claude-accounts/${data.id}`)).data).toMatchObject({
+      status: "trouble",
+      trouble: { kind: "credential_rejected" },
+    });
+    const path = `/claude-accounts/${data.id}`;
+    const both = await ask("PUT", path, { apiKey: "sk-ant-api03-new", setupToken: "t" });
+    expect(both.status).toBe(400);
+    const changed = await ask("PUT", path, { apiKey: "sk-ant-api03-new" });
+    expect(changed.data).toMatchObject({ id: data.id, status: "ready", trouble: null });
+    expect(await object.acquire(null)).toMatchObject({ value: { secret: "sk-ant-api03-new" } });
+    expect(JSON.stringify(await ask("GET", "/audit"))).not.toContain("sk-ant");
+  });
+
+  test("that use a key have no login to renew", async () => {
+    const { data } = await ask("POST", "/claude-accounts", { name: "A", apiKey: SECRET });
+    const link = await ask("POST", "/claude-accounts/generate-auth-url", { accountId: data.id });
+    expect(link).toMatchObject({ status: 409, error: "conflict" });
+  });
+
+  test("whose login has ended are told apart from those whose paste was wrong", async () => {
+    const { data } = await ask("POST", "/claude-accounts/generate-auth-url", {});
+    const exchange = (sessionId: string) =>
+      ask("POST", "/claude-accounts/exchange-code", { sessionId, authorizationCode: "two words" });
+    expect(await exchange(data.sessionId)).toMatchObject({ status: 400, error: "bad_request" });
+    expect(await exchange(crypto.randomUUID())).toMatchObject({
+      status: 410,
+      error: "login_ended",
+    });
   });
 
   test("that do not exist are not found, whatever is asked of them", async () => {

@@ -386,7 +386,7 @@ describe("the roster", () => {
     withBench(async (bench, storage) => {
       await bench.account.create(SETTINGS, oauthCredential(), null);
       bench.fleetIsDown = true;
-      await bench.account.update({ enabled: false }, undefined);
+      await bench.account.update({ enabled: false }, undefined, null);
       await bench.settle();
       expect(bench.lastRow?.enabled).toBe(true);
       expect(await storage.getAlarm()).toBe(START_MS + 5_000);

@@ -1,0 +1,558 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import type { Command } from "commander";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { readExpiry } from "../../scripts/cli/moment.ts";
+import { makeProgram } from "../../scripts/cli/program.ts";
+import { readProxy } from "../../scripts/cli/proxy.ts";
+import { fieldLines, tableLines } from "../../scripts/cli/table.ts";
+import { textWidth } from "../../scripts/cli/text-width.ts";
+import { ADMIN, TestRelay } from "../fixtures/relay.ts";
+
+const CLI = resolve(import.meta.dirname, "../../scripts/cli.ts");
+const FILE_MODE_BITS = 0o777;
+
+let relay: TestRelay;
+/** A home and state of the CLI's own: nothing of this machine's is seen or written. */
+const home = mkdtempSync(join(tmpdir(), "relay-cli-test-"));
+
+beforeAll(async () => {
+  relay = await TestRelay.start();
+});
+
+afterAll(async () => {
+  await relay.stop();
+  rmSync(home, { recursive: true, force: true });
+});
+
+interface Outcome {
+  exitCode: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+interface CallOptions {
+  stdin?: string;
+  env?: Record<string, string>;
+  /** Leaves out the admin's password. */
+  isStranger?: boolean;
+}
+
+function start(args: string[], options: CallOptions = {}): ChildProcess {
+  return spawn(process.execPath, [CLI, ...args], {
+    stdio: ["pipe", "pipe", "pipe"],
+    env: {
+      PATH: process.env.PATH,
+      HOME: home,
+      RELAY_STATE_DIR: home,
+      RELAY_URL: relay.url,
+      ...(options.isStranger ? {} : { ADMIN_PASSWORD: ADMIN.password }),
+      ...options.env,
+    },
+  });
+}
+
+function outcomeOf(child: ChildProcess): Promise<Outcome> {
+  return new Promise((settle, fail) => {
+    let stdout = "";
+    let stderr = "";
+    child.stdout?.on("data", (chunk: Buffer) => {
+      stdout += chunk.toString("utf8");
+    });
+    child.stderr?.on("data", (chunk: Buffer) => {
+      stderr += chunk.toString("utf8");
+    });
+    child.once("error", fail);
+    child.once("close", (exitCode) => settle({ exitCode, stdout, stderr }));
+  });
+}
+
+function cli(args: string[], options: CallOptions = {}): Promise<Outcome> {
+  const child = start(args, options);
+  child.stdin?.end(options.stdin ?? "");
+  return outcomeOf(child);
+}
+
+async function json<T = Record<string, unknown>>(
+  args: string[],
+  options: CallOptions = {},
+): Promise<T> {
+  const { exitCode, stdout, stderr } = await cli([...args, "--json"], options);
+  expect(stderr).toBe("");
+  expect(exitCode).toBe(0);
+  return JSON.parse(stdout) as T;
+}
+
+async function createdKey(name: string): Promise<{ id: string; apiKey: string }> {
+  return json(["keys", "create", "--name", name]);
+}
+
+/** Waits until a running CLI has said something that matches. */
+function untilSaid(child: ChildProcess, pattern: RegExp): Promise<RegExpExecArray> {
+  return new Promise((settle, fail) => {
+    let said = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      said += chunk.toString("utf8");
+      const match = pattern.exec(said);
+      if (match !== null) settle(match);
+    });
+    child.once("close", () => fail(new Error(`it ended, and had only said: ${said}`)));
+  });
+}
+
+test("an API key from standard input becomes an account that serves, and is never shown", async () => {
+  const { apiKey } = relay.fake.accounts.addApiKey({ name: "from stdin" });
+  const added = await cli(["accounts", "add", "--name", "from stdin", "--api-key-stdin"], {
+    stdin: `${apiKey}\n`,
+  });
+  expect(added.exitCode).toBe(0);
+  expect(added.stdout).toMatch(/^Account "from stdin" \([0-9a-f]{8}\) was added\.\n$/);
+  expect(added.stderr).toBe("Tested: Anthropic accepted the credential.\n");
+
+  const secrets = [apiKey, apiKey.slice(-20)];
+  for (const args of [
+    ["accounts", "list"],
+    ["accounts", "list", "--json"],
+    ["accounts", "show", "from stdin"],
+    ["accounts", "show", "from stdin", "--json"],
+  ]) {
+    const { stdout, stderr, exitCode } = await cli(args);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain("from stdin");
+    for (const secret of secrets) expect(stdout + stderr).not.toContain(secret);
+  }
+  expect(added.stdout + added.stderr).not.toContain(apiKey.slice(-20));
+});
+
+test("a credentials file and a setup token become accounts; the notice comes with them", async () => {
+  const login = relay.fake.accounts.addOAuth({ name: "file" });
+  const path = join(home, "credentials.json");
+  const claudeAiOauth = {
+    accessToken: login.accessToken,
+    refreshToken: login.refreshToken,
+    expiresAt: login.expiresAtMs,
+    scopes: login.scope.split(" "),
+    subscriptionType: "max",
+  };
+  writeFileSync(path, JSON.stringify({ claudeAiOauth }));
+  const fromFile = await cli(["accounts", "add", "--name", "file", "--credentials-file", path]);
+  expect(fromFile).toMatchObject({ exitCode: 0 });
+  expect(fromFile.stderr).toContain("API keys are the\nsupported credential for a shared gateway");
+  expect(fromFile.stderr).toContain("Tested: Anthropic accepted the credential.");
+
+  const token = relay.fake.accounts.addOAuth({ name: "token" });
+  const fromToken = await cli(["accounts", "add", "--name", "token", "--setup-token-stdin"], {
+    stdin: token.accessToken,
+  });
+  expect(fromToken).toMatchObject({ exitCode: 0 });
+  const all = [fromFile, fromToken].map(({ stdout, stderr }) => stdout + stderr).join("");
+  expect(all).not.toContain(login.accessToken);
+  expect(all).not.toContain(token.accessToken);
+
+  const refreshed = await cli(["accounts", "refresh", "file"]);
+  expect(refreshed.stdout).toContain('Account "file"');
+  expect(refreshed.stdout).toContain("has a new token, good until");
+});
+
+test("a damaged credentials file is refused without a word of its content", async () => {
+  const path = join(home, "damaged.json");
+  writeFileSync(path, '{"claudeAiOauth": {"accessToken": "sk-ant-oat01-secretpart');
+  const add = ["accounts", "add", "--name", "damaged", "--credentials-file"];
+  const damaged = await cli([...add, path]);
+  expect(damaged.exitCode).toBe(1);
+  expect(damaged.stderr).toContain("damaged.json holds no JSON");
+  expect(damaged.stdout + damaged.stderr).not.toContain("secretpart");
+  const missing = await cli([...add, join(home, "nowhere.json")]);
+  expect(missing.exitCode).toBe(2);
+  expect(missing.stderr).toMatch(/There is no file .*nowhere\.json\.\n$/);
+});
+
+test("the login walk says the terms first, tries wrong pastes again, and ends with an account", async () => {
+  const child = start(["accounts", "login", "--priority", "70", "--json"]);
+  const outcome = outcomeOf(child);
+  const [said, link = ""] = await untilSaid(child, /^[\s\S]*\n(http\S+authorize\S+)\n[\s\S]*here/);
+  expect(said.indexOf("third parties\nmay not route")).toBeGreaterThan(-1);
+  expect(said.indexOf("third parties\nmay not route")).toBeLessThan(said.indexOf(link));
+
+  child.stdin?.write("wrong-code#wrong-state\n");
+  await untilSaid(child, /This code belongs to another login link/);
+  child.stdin?.write("\n   \n");
+  child.stdin?.end(`${relay.fake.oauth.authorize(link, { account: "walk" })}\n`);
+  const { exitCode, stdout } = await outcome;
+  expect(exitCode).toBe(0);
+  const account = JSON.parse(stdout) as Record<string, unknown>;
+  expect(account).toMatchObject({
+    name: "walk@example.com",
+    kind: "oauth",
+    priority: 70,
+    status: "ready",
+  });
+
+  // The first login's tokens are dead from here on: only those of the second can be refreshed.
+  relay.fake.accounts.revoke("walk");
+  expect(await cli(["accounts", "refresh", "walk@example.com"])).toMatchObject({ exitCode: 1 });
+  relay.fake.accounts.restore("walk");
+  const before = await json(["accounts", "show", "walk@example.com"]);
+  expect(before.status).toBe("trouble");
+  const again = start(["accounts", "login", "walk@example.com"]);
+  const renewed = outcomeOf(again);
+  const [, secondLink = ""] = await untilSaid(again, /\n(http\S+authorize\S+)\n/);
+  again.stdin?.end(`${relay.fake.oauth.authorize(secondLink, { account: "walk" })}\n`);
+  expect((await renewed).stdout).toMatch(/^Account "walk@.* is logged in again: ready\.\n$/);
+  expect(await cli(["accounts", "refresh", "walk@example.com"])).toMatchObject({ exitCode: 0 });
+  const { accounts } = await json<{ accounts: { name: string }[] }>(["accounts", "list"]);
+  expect(accounts.filter(({ name }) => name === "walk@example.com")).toHaveLength(1);
+});
+
+test("a login whose input ends without a code adds nothing", async () => {
+  const before = await json<{ accounts: unknown[] }>(["accounts", "list"]);
+  const { exitCode, stderr } = await cli(["accounts", "login"], { stdin: "nonsense\n" });
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain("Standard input ended before a code was accepted. Nothing was changed.");
+  expect(await json(["accounts", "list"])).toEqual(before);
+});
+
+test("a new key is printed once, with the lines that point Claude Code at the relay, and works", async () => {
+  await relay.addApiKeyAccount("serving");
+  const { exitCode, stdout, stderr } = await cli([
+    "keys",
+    "create",
+    "--name",
+    "new",
+    "--expires",
+    "30d",
+  ]);
+  expect(exitCode).toBe(0);
+  expect(stderr).toBe("");
+  const [apiKey = ""] = stdout.match(/cr_[0-9a-f]{64}/) ?? [];
+  expect(stdout.split(apiKey)).toHaveLength(2);
+  expect(stdout).toContain(`ANTHROPIC_BASE_URL=${relay.url}\n`);
+  expect(stdout).toContain(`ANTHROPIC_AUTH_TOKEN=${apiKey}\n`);
+  expect(stdout).toContain("(in 30 days)");
+  expect((await relay.message({ id: "", apiKey })).status).toBe(200);
+
+  for (const args of [["list"], ["list", "--json"], ["show", "new"], ["show", "new", "--json"]]) {
+    const shown = await cli(["keys", ...args]);
+    expect(shown.stdout).toContain(apiKey.slice(0, 7));
+    expect(shown.stdout + shown.stderr).not.toContain(apiKey);
+  }
+});
+
+test("a disabled key is refused, an enabled one works again, a revoked or deleted one never", async () => {
+  await relay.addApiKeyAccount("for switches");
+  const key = await createdKey("switched");
+  const status = async () => (await relay.message(key)).status;
+  expect(await status()).toBe(200);
+  expect((await cli(["keys", "disable", "switched"])).stdout).toMatch(/is disabled\.\n$/);
+  expect(await status()).toBe(403);
+  expect((await cli(["keys", "enable", key.id])).stdout).toMatch(/is enabled\.\n$/);
+  expect(await status()).toBe(200);
+  expect(await cli(["keys", "revoke", key.id.slice(0, 8), "--yes"])).toMatchObject({ exitCode: 0 });
+  expect(await status()).toBe(403);
+  expect((await cli(["keys", "enable", "switched"])).stdout).toContain(
+    "It is still refused: revoked.",
+  );
+  expect(await cli(["keys", "delete", "switched", "--yes"])).toMatchObject({ exitCode: 0 });
+  expect(await status()).toBe(401);
+  const gone = await cli(["keys", "show", "switched"]);
+  expect(gone.exitCode).toBe(1);
+  expect(gone.stderr).toContain('No key is named "switched"');
+});
+
+test("a key's name, note and expiry can be changed, and an expiry taken away", async () => {
+  const { id } = await createdKey("changing");
+  const changed = await json([
+    "keys",
+    "update",
+    id,
+    "--name",
+    "changed",
+    "--expires",
+    "2099-01-31",
+  ]);
+  expect(changed).toMatchObject({ name: "changed", expiresAt: "2099-01-31T00:00:00.000Z" });
+  const endless = await json(["keys", "update", id, "--description", "n", "--expires", "never"]);
+  expect(endless).toMatchObject({ description: "n", expiresAt: null });
+});
+
+test("what cannot be undone needs --yes where no one can be asked", async () => {
+  await createdKey("kept");
+  await relay.addApiKeyAccount("kept account");
+  for (const args of [
+    ["keys", "revoke", "kept"],
+    ["keys", "delete", "kept"],
+    ["accounts", "remove", "kept account"],
+  ]) {
+    const { exitCode, stderr } = await cli(args, { stdin: "y\n" });
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("add --yes");
+  }
+  expect(await json(["keys", "show", "kept"])).toMatchObject({ status: "active" });
+  const removed = await cli(["accounts", "remove", "kept account", "--yes"]);
+  expect(removed.stdout).toMatch(/ was removed\.\n$/);
+  expect(await cli(["accounts", "show", "kept account"])).toMatchObject({ exitCode: 1 });
+});
+
+test("accounts can be switched, changed, tested and reset", async () => {
+  const id = await relay.addApiKeyAccount("busy");
+  const account = (args: string[]) => json(["accounts", ...args]);
+  expect(await account(["disable", "busy"])).toMatchObject({ id, status: "disabled" });
+  expect(await account(["enable", "busy"])).toMatchObject({ id, status: "ready" });
+  expect(await account(["reset", id])).toMatchObject({ id, status: "ready" });
+  const changed = await account(["update", id, "--name", "busier", "--priority", "7"]);
+  expect(changed).toMatchObject({ id, name: "busier", priority: 7 });
+  expect(await account(["test", "busier"])).toMatchObject({ ok: true, status: 200 });
+  relay.fake.accounts.revoke("busy");
+  const failed = await cli(["accounts", "test", "busier"]);
+  expect(failed).toMatchObject({ exitCode: 1, stdout: "" });
+  expect(failed.stderr).toContain("failed its test: Anthropic answered 401");
+  expect(await cli(["accounts", "test", "busier", "--json"])).toMatchObject({ exitCode: 1 });
+});
+
+test("a proxy comes over standard input after the credential, and its password stays unseen", async () => {
+  const { apiKey } = relay.fake.accounts.addApiKey({ name: "proxied" });
+  const added = await cli(
+    ["accounts", "add", "--name", "proxied", "--api-key-stdin", "--proxy-stdin"],
+    { stdin: `${apiKey}\nsocks5://me:hid%40den@proxy.example:1080\n` },
+  );
+  expect(added).toMatchObject({ exitCode: 0 });
+  const shown = await cli(["accounts", "show", "proxied"]);
+  expect(shown.stdout).toContain("socks5://me:…@proxy.example:1080");
+  expect(added.stdout + added.stderr + shown.stdout).not.toMatch(/hid(%40|@)den/);
+  const without = await json(["accounts", "update", "proxied", "--no-proxy"]);
+  expect(without).toMatchObject({ hasProxy: false });
+});
+
+test("--json gives the API's own data and nothing else", async () => {
+  await relay.addApiKeyAccount("shape");
+  const { apiKey, ...made } = await json([
+    "keys",
+    "create",
+    "--name",
+    "shape",
+    "--description",
+    "d",
+  ]);
+  expect(apiKey).toMatch(/^cr_[0-9a-f]{64}$/);
+  const { keys } = await json<{ keys: { name: string }[] }>(["keys", "list"]);
+  expect(keys.find(({ name }) => name === "shape")).toEqual(made);
+  const direct = await relay.admin("GET", "/claude-accounts");
+  expect(await json(["accounts", "list"])).toEqual(direct.data);
+  const status = await json<{ accounts: Record<string, number> }>(["status"]);
+  expect(status).toMatchObject({ url: relay.url, health: { status: "ok" } });
+  expect(status.accounts.ready).toBeGreaterThan(0);
+});
+
+test("a wrong password exits with 4 and says so; no password at all, too", async () => {
+  const env = { XDG_CONFIG_HOME: join(home, "nobody"), RELAY_STATE_DIR: join(home, "nowhere") };
+  const wrong = await cli(["keys", "list"], {
+    env: { ...env, ADMIN_PASSWORD: "not the password" },
+  });
+  expect(wrong).toMatchObject({ exitCode: 4, stdout: "" });
+  expect(wrong.stderr).toMatch(/^Wrong user name or password\.\n.*--reset-admin-password\n$/);
+  const status = await cli(["status"], { env: { ...env, ADMIN_PASSWORD: "not the password" } });
+  expect(status).toMatchObject({ exitCode: 4, stdout: expect.stringContaining("Key store") });
+  const none = await cli(["keys", "list"], { env, isStranger: true });
+  expect(none).toMatchObject({ exitCode: 4, stdout: "" });
+  expect(none.stderr).toContain("Set ADMIN_PASSWORD, or run `npm run cli -- admin login`");
+});
+
+test("a session is kept in a file that only its owner can read, until logout", async () => {
+  const configHome = join(home, "config");
+  // A relay elsewhere, as far as the CLI knows: there is no state folder here.
+  const env = { XDG_CONFIG_HOME: configHome, RELAY_STATE_DIR: join(home, "nowhere") };
+  const login = await cli(["admin", "login"], { env });
+  expect(login.stdout).toMatch(/^Signed in to http\S+ as admin until .* UTC \(in 12 h\)\.\n$/);
+  const folder = join(configHome, "claude-edge-relay");
+  const [file = ""] = readdirSync(folder);
+  expect(statSync(join(folder, file)).mode & FILE_MODE_BITS).toBe(0o600);
+  const { token } = JSON.parse(readFileSync(join(folder, file), "utf8")) as { token: string };
+  expect(await cli(["keys", "list"], { env, isStranger: true })).toMatchObject({ exitCode: 0 });
+
+  const logout = await cli(["admin", "logout"], { env, isStranger: true });
+  expect(logout).toMatchObject({ exitCode: 0 });
+  expect(readdirSync(folder)).toEqual([]);
+  const refused = await fetch(`${relay.url}/admin/session`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  expect(refused.status).toBe(401);
+});
+
+test("a session that the relay no longer takes is replaced by a new one, unseen", async () => {
+  const { stdout } = await cli(["admin", "login", "--json"]);
+  expect(stdout).not.toContain("token");
+  const [file = ""] = readdirSync(home).filter((name) => name.startsWith("cli-session-"));
+  const kept = JSON.parse(readFileSync(join(home, file), "utf8")) as { token: string };
+  await fetch(`${relay.url}/admin/logout`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${kept.token}` },
+  });
+  expect(await cli(["keys", "list"])).toMatchObject({ exitCode: 0, stderr: "" });
+  const renewed = JSON.parse(readFileSync(join(home, file), "utf8")) as { token: string };
+  expect(renewed.token).not.toBe(kept.token);
+});
+
+test("without an address the relay of the state folder is found", async () => {
+  const env = { RELAY_STATE_DIR: relay.stateDir, RELAY_URL: "" };
+  const { url } = await json<{ url: string }>(["status"], { env });
+  expect(url).toBe(relay.url);
+});
+
+test("where no relay answers the exit code is 3, before any password is asked for", async () => {
+  const server = createServer();
+  await new Promise<void>((settle) => server.listen(0, "127.0.0.1", settle));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((settle) => server.close(settle));
+  const url = `http://127.0.0.1:${port}`;
+  for (const args of [["status"], ["keys", "list"]]) {
+    const refused = await cli([...args, "--url", url], { isStranger: true });
+    expect(refused).toMatchObject({ exitCode: 3, stdout: "" });
+    expect(refused.stderr).toBe(
+      `No relay answers at ${url} (connection refused).\nCheck the address and that the relay runs there.\n`,
+    );
+  }
+});
+
+test("another server's address gets no password, and a redirect is not followed", async () => {
+  const seen: string[] = [];
+  const server = createServer((request, answer) => {
+    seen.push(`${request.method} ${request.url}`);
+    if (seen.length === 1) answer.writeHead(302, { location: `${relay.url}/health` }).end();
+    else answer.writeHead(200, { "content-type": "application/json" }).end("{}");
+  });
+  await new Promise<void>((settle) => server.listen(0, "127.0.0.1", settle));
+  const { port } = server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}`;
+  const redirect = await cli(["keys", "list", "--url", url]);
+  const stranger = await cli(["keys", "list", "--url", url]);
+  await new Promise((settle) => server.close(settle));
+  expect(redirect.exitCode).toBe(3);
+  expect(redirect.stderr).toContain("is not this relay: HTTP 302 with a redirect to");
+  expect(stranger.exitCode).toBe(3);
+  expect(seen).toEqual(["GET /health", "GET /health"]);
+});
+
+test("a typo is answered with the right word, and exit code 2", async () => {
+  const noun = await cli(["acounts", "list"]);
+  expect(noun.exitCode).toBe(2);
+  expect(noun.stderr).toContain("Did you mean accounts?");
+  const verb = await cli(["keys", "crate"]);
+  expect(verb.stderr).toContain("Did you mean create?");
+  const flag = await cli(["keys", "create", "--expire", "1d"]);
+  expect(flag.stderr).toContain("Did you mean --expires?");
+});
+
+test("two things with one name are told apart instead of one being guessed", async () => {
+  const first = await createdKey("twin");
+  const second = await createdKey("twin");
+  const { exitCode, stderr } = await cli(["keys", "disable", "twin"]);
+  expect(exitCode).toBe(2);
+  expect(stderr).toContain(first.id);
+  expect(stderr).toContain(second.id);
+});
+
+test("no flag takes a secret, and a secret among the arguments is refused unrepeated", async () => {
+  const flags = everyCommand(makeProgram()).flatMap(({ options }) =>
+    options.filter(({ flags: text }) => /[<[]/.test(text)).map(({ long }) => long),
+  );
+  expect([...new Set(flags)].sort()).toEqual([
+    "--credentials-file",
+    "--description",
+    "--expires",
+    "--name",
+    "--priority",
+    "--url",
+    "--username",
+  ]);
+  const secret = "sk-ant-api03-do-not-repeat-me";
+  for (const args of [
+    ["keys", "show", secret],
+    ["accounts", "add", `--api-key=${secret}`],
+    ["admin", "login", "--password", "do-not-repeat-me"],
+    ["keys", "list", "--secret=do-not-repeat-me"],
+    ["keys", "list", "--url", "http://me:do-not-repeat-me@127.0.0.1"],
+  ]) {
+    const { exitCode, stdout, stderr } = await cli(args);
+    expect(exitCode).toBe(2);
+    expect(stdout + stderr).not.toContain("do-not-repeat-me");
+    expect(stderr).not.toContain("    at ");
+  }
+});
+
+test("every command has help with an example, and the exit codes are in it", async () => {
+  const { exitCode, stdout } = await cli(["--help"]);
+  expect(exitCode).toBe(0);
+  expect(stdout).toContain("Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no relay");
+  for (const command of everyCommand(makeProgram())) {
+    let help = "";
+    command.configureOutput({ writeOut: (text) => (help += text) });
+    command.outputHelp();
+    expect(help, command.name()).toMatch(/Examples?:\n {2}(npm run cli --|node scripts)/);
+  }
+});
+
+test("output for pipes has no colours", async () => {
+  for (const args of [["keys", "list"], ["accounts", "list"], ["status"], ["--help"]]) {
+    const { stdout, stderr } = await cli(args);
+    expect(stdout + stderr).not.toContain("\u001b");
+  }
+});
+
+test("tables stay aligned with wide characters, and fit a narrow terminal", () => {
+  const columns = [{ title: "NAME", shrinks: true }, { title: "ID" }];
+  const rows = [
+    ["日本語のアカウント", "1"],
+    ["plain\u001b[31m\nname", "2"],
+  ];
+  const [, wide = "", simple = ""] = tableLines(columns, rows, undefined);
+  expect(wide).toBe("日本語のアカウント  1");
+  expect(simple).toBe(`plain[31m name${" ".repeat(4)}  2`);
+  expect(fieldLines([["Note", "a\u001b]0;title\u0007b"]])[0]).toMatch(/a\]0;titleb$/);
+  const narrow = tableLines(columns, rows, 14).slice(1);
+  expect(narrow.map(textWidth).every((width) => width <= 14)).toBe(true);
+  expect(narrow[0]).toContain("…");
+});
+
+test("an expiry is a span, a day or a time that is still to come, or never", () => {
+  const nowMs = Date.parse("2026-11-01T12:00:00Z");
+  expect(readExpiry("12h", nowMs)).toBe("2026-11-02T00:00:00.000Z");
+  expect(readExpiry("30d", nowMs)).toBe("2026-12-01T12:00:00.000Z");
+  expect(readExpiry("2027-01-31", nowMs)).toBe("2027-01-31T00:00:00.000Z");
+  expect(readExpiry("2027-01-31T18:00:00+02:00", nowMs)).toBe("2027-01-31T16:00:00.000Z");
+  expect(readExpiry("never", nowMs)).toBe("never");
+  for (const wrong of [
+    "",
+    "0d",
+    "tomorrow",
+    "2027-02-31",
+    "2027-13-01",
+    "2020-01-01",
+    "30",
+    "-1d",
+  ]) {
+    expect(() => readExpiry(wrong, nowMs), wrong).toThrow();
+  }
+});
+
+test("a proxy address is read whole, and an error does not quote it", () => {
+  expect(readProxy("socks5://me:p%40ss@proxy.example:1081")).toEqual({
+    type: "socks5",
+    host: "proxy.example",
+    port: 1081,
+    username: "me",
+    password: "p@ss",
+  });
+  expect(readProxy("http://proxy.example:80").port).toBe(80);
+  expect(readProxy("socks5://[::1]")).toEqual({ type: "socks5", host: "[::1]", port: 1080 });
+  for (const wrong of ["hidden", "ftp://hidden", "socks5://me:hidden@", "http://h/hidden"]) {
+    expect(() => readProxy(wrong), wrong).toThrow(/^(?!.*hidden)/s);
+  }
+});
+
+function everyCommand(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(everyCommand)];
+}
