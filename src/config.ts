@@ -144,6 +144,16 @@ export function readConfig(
     });
   }
   oneOf("KEY_STORE", ["kv"], "kv");
+  const previousEncryptionKeys = text("ENCRYPTION_KEY_PREVIOUS")
+    .split(",")
+    .map((key) => key.trim())
+    .filter((key) => key !== "");
+  if (previousEncryptionKeys.some((key) => key.length < MIN_SECRET_CHARS)) {
+    problems.push({
+      name: "ENCRYPTION_KEY_PREVIOUS",
+      message: `ENCRYPTION_KEY_PREVIOUS holds a key of under ${MIN_SECRET_CHARS} characters: put whole old keys there, separated by commas.`,
+    });
+  }
 
   const config: RelayConfig = {
     anthropicApiUrl: url("ANTHROPIC_API_URL"),
@@ -159,10 +169,7 @@ export function readConfig(
     logLevel: oneOf("LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
     jwtSecret: secret("JWT_SECRET"),
     encryptionKey: secret("ENCRYPTION_KEY"),
-    previousEncryptionKeys: text("ENCRYPTION_KEY_PREVIOUS")
-      .split(",")
-      .map((key) => key.trim())
-      .filter((key) => key !== ""),
+    previousEncryptionKeys,
     adminUsername,
     adminPasswordHash,
   };

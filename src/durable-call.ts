@@ -41,3 +41,9 @@ function isRetryable(error: unknown): boolean {
   const marks = error as { retryable?: boolean; overloaded?: boolean } | null;
   return marks?.retryable === true && marks.overloaded !== true;
 }
+
+/** Whether an error came out of a Durable Object, or of the way to it. */
+export function isObjectFailure(error: unknown): boolean {
+  const marks = error as { remote?: boolean; retryable?: boolean; overloaded?: boolean } | null;
+  return marks?.remote === true || marks?.retryable === true || marks?.overloaded === true;
+}

@@ -16,7 +16,7 @@ import { type Lesson, learn } from "./learning.ts";
 import { Login } from "./login.ts";
 import { AccountRows, type AccountState, type CredentialRow } from "./state.ts";
 
-/** A credential that upstream refuses so soon after it was stored is not mended by another refresh. */
+/** A credential that upstream refuses so soon after a refresh is not mended by another one. */
 const FRESH_CREDENTIAL_MS = 5 * 60_000;
 const PUSH_RETRY_MS = 5_000;
 
@@ -116,8 +116,7 @@ export class Account {
   ): Promise<RosterRow | null> {
     if (this.#rows.state() === null) return null;
     if (credential !== null) await this.#keeper.store(credential);
-    if (proxy === null) this.#rows.putSealedProxy(null);
-    else if (proxy !== undefined) await this.#keeper.storeProxy(proxy);
+    if (proxy !== undefined) await this.#keeper.storeProxy(proxy);
     const state = this.#rows.state();
     if (state === null) return null;
     const fresh = credential === null ? {} : { ...UNTRIED, profile: null };
@@ -218,7 +217,7 @@ export class Account {
 
   async #replaceRejected(row: CredentialRow): Promise<Result<Credential, NotServing>> {
     const fresh = this.#deps.now() - row.storedAtMs < FRESH_CREDENTIAL_MS;
-    if (row.sealedRefresh === null || (row.generation > 1 && fresh)) {
+    if (row.sealedRefresh === null || (row.refreshed && fresh)) {
       const kind = row.sealedRefresh === null ? "credential_rejected" : "needs_relogin";
       return this.#refuse(kind, "Upstream refused its credential (401).");
     }

@@ -33,7 +33,7 @@ export class CredentialKeeper {
   }
 
   /** Seals and stores a credential. It is on disk before this resolves, and so before anyone uses it. */
-  async store(credential: NewCredential): Promise<CredentialRow> {
+  async store(credential: NewCredential, refreshed = false): Promise<CredentialRow> {
     const { id, vault, now, storage } = this.#deps;
     const [sealedAccess, sealedRefresh] = await Promise.all([
       vault.seal(id, "credential.access", credential.access),
@@ -47,6 +47,7 @@ export class CredentialKeeper {
       scopes: credential.scopes,
       generation: (this.#rows.credential()?.generation ?? 0) + 1,
       storedAtMs: now(),
+      refreshed,
     };
     this.#rows.putCredential(row);
     await storage.sync();
@@ -92,9 +93,13 @@ export class CredentialKeeper {
     return egress.ok ? ok(this.#deps.fetch) : egress;
   }
 
-  async storeProxy(proxy: AccountProxy): Promise<void> {
+  /** Sets or removes the proxy. Workers drop the credential they hold, and with it the old way out. */
+  async storeProxy(proxy: AccountProxy | null): Promise<void> {
     const { id, vault } = this.#deps;
-    this.#rows.putSealedProxy(await vault.seal(id, "proxy", JSON.stringify(proxy)));
+    const sealed = proxy === null ? null : await vault.seal(id, "proxy", JSON.stringify(proxy));
+    this.#rows.putSealedProxy(sealed);
+    const row = this.#rows.credential();
+    if (row !== null) this.#rows.putCredential({ ...row, generation: row.generation + 1 });
   }
 
   async proxy(): Promise<AccountProxy | null> {
@@ -140,13 +145,14 @@ export class CredentialKeeper {
     if (!refreshed.ok) return this.#refreshFailed(row, refreshed.error);
 
     const tokens = refreshed.value;
-    const stored = await this.store({
+    const renewed: NewCredential = {
       kind: row.kind,
       access: tokens.accessToken,
       refresh: tokens.refreshToken ?? opened.value,
       expiresAtMs: tokens.expiresAtMs,
       scopes: tokens.scopes.length > 0 ? tokens.scopes : row.scopes,
-    });
+    };
+    const stored = await this.store(renewed, true);
     const after = this.#rows.state();
     if (after !== null) {
       this.#rows.putState({

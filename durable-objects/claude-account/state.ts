@@ -44,6 +44,8 @@ export interface CredentialRow {
   scopes: string[];
   generation: number;
   storedAtMs: number;
+  /** True where it came of a refresh, false where a person gave it. */
+  refreshed: boolean;
 }
 
 /** A login that was begun. `profile` is set once the code was swapped and an account may be made. */
@@ -70,7 +72,8 @@ const SCHEMA = `
     expires_at_ms INTEGER,
     scopes TEXT NOT NULL,
     generation INTEGER NOT NULL,
-    stored_at_ms INTEGER NOT NULL
+    stored_at_ms INTEGER NOT NULL,
+    refreshed INTEGER NOT NULL
   );
   CREATE TABLE IF NOT EXISTS proxy (one INTEGER PRIMARY KEY CHECK (one = 1), sealed TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS login (
@@ -116,6 +119,7 @@ export class AccountRows {
       scopes: string;
       generation: number;
       stored_at_ms: number;
+      refreshed: number;
     }>("SELECT * FROM credential");
     return row === null
       ? null
@@ -127,14 +131,16 @@ export class AccountRows {
           scopes: row.scopes.split(" ").filter((scope) => scope !== ""),
           generation: row.generation,
           storedAtMs: row.stored_at_ms,
+          refreshed: row.refreshed === 1,
         };
   }
 
   putCredential(row: CredentialRow): void {
     this.#storage.sql.exec(
       `INSERT OR REPLACE INTO credential
-         (one, kind, sealed_access, sealed_refresh, expires_at_ms, scopes, generation, stored_at_ms)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?)`,
+         (one, kind, sealed_access, sealed_refresh, expires_at_ms, scopes, generation, stored_at_ms,
+          refreshed)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)`,
       row.kind,
       row.sealedAccess,
       row.sealedRefresh,
@@ -142,6 +148,7 @@ export class AccountRows {
       row.scopes.join(" "),
       row.generation,
       row.storedAtMs,
+      row.refreshed ? 1 : 0,
     );
   }
 

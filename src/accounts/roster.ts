@@ -4,8 +4,11 @@ import type { RosterRow } from "./roster-row.ts";
 
 /** Older than this, a snapshot still serves, and a new one is fetched beside the request. */
 const FRESH_MS = 3_000;
-/** Older than this, a request waits for a new one; where none comes, the old one serves still. */
-const STALE_MS = 60_000;
+/**
+ * Older than this, a request waits for a new one; where none comes, the old one serves still. So a
+ * change of an account holds everywhere within this time, and at once where it was made.
+ */
+const STALE_MS = 10_000;
 /** A request that found no account looks again, but not more often than this. */
 const LOOK_AGAIN_MS = 500;
 

@@ -158,7 +158,9 @@ export const accountRoutes = new Hono<AdminEnv>()
     return audited(c, "account.delete", row.id, { name: row.name }, async () => {
       const done = await account(c, row.id).remove();
       changed(c, row.id);
-      return { done, result: success(c, { id: row.id, deleted: true }) };
+      return done
+        ? { done, result: success(c, { id: row.id, deleted: true }) }
+        : { done, result: failure(c, "not_found", NO_SUCH_ACCOUNT) };
     });
   })
 

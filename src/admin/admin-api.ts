@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import { deleteCookie, setCookie } from "hono/cookie";
 import { describeError } from "../background.ts";
-import { callObject } from "../durable-call.ts";
+import { callObject, isObjectFailure } from "../durable-call.ts";
 import { KeyStoreUnavailable } from "../keys/key-store.ts";
 import { servicesOf } from "../relay/services.ts";
 import { newRequestId } from "../request-id.ts";
@@ -117,6 +117,11 @@ adminApi.onError((error, c) => {
   }
   if (error instanceof KeyStoreUnavailable) {
     const message = "The store of relay keys does not answer. Nothing more was changed; try again.";
+    return failure(c, "unavailable", message);
+  }
+  if (isObjectFailure(error)) {
+    const message =
+      "A part of the relay's storage did not answer. Look whether it was done; try again.";
     return failure(c, "unavailable", message);
   }
   const message = "The relay could not finish this. Its log has the details under this request id.";

@@ -22,7 +22,6 @@ const STATUS = {
   not_signed_in: 401,
   forbidden_origin: 403,
   not_found: 404,
-  method_not_allowed: 405,
   conflict: 409,
   login_ended: 410,
   body_too_large: 413,

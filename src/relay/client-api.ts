@@ -26,11 +26,13 @@ export async function clientApi(
   services: Result<Services, string[]>,
   ctx: ExecutionContext,
 ): Promise<Response> {
-  if (!services.ok) return refused({ kind: "not_configured", problems: services.error });
+  if (!services.ok) return refused({ kind: "not_configured", problems: services.error }, null);
   switch (path) {
     case "/v1/messages":
     case "/v1/messages/count_tokens": {
-      if (request.method !== "POST") return refused({ kind: "method_not_allowed", allow: "POST" });
+      if (request.method !== "POST") {
+        return refused({ kind: "method_not_allowed", allow: "POST" }, services.value);
+      }
       const { search } = new URL(request.url);
       return relay(request, services.value, ctx, path + search, path === "/v1/messages");
     }
@@ -47,10 +49,10 @@ export async function clientApi(
     const id = decoded(modelId);
     return withKey(request, services.value, "GET", async () => {
       const model = await findModel(id, request, services.value, ctx);
-      return model ?? refused({ kind: "model_unknown", model: id.slice(0, 100) });
+      return model ?? refused({ kind: "model_unknown", model: id.slice(0, 100) }, services.value);
     });
   }
-  return refused({ kind: "route_unknown", path: path.slice(0, 100) });
+  return refused({ kind: "route_unknown", path: path.slice(0, 100) }, services.value);
 }
 
 /** For everything that is not relayed: the key must be good, as its meter knows it. */
@@ -60,14 +62,15 @@ async function withKey(
   method: string,
   answer: (key: KeyRecord) => Promise<Response>,
 ): Promise<Response> {
-  if (request.method !== method) return refused({ kind: "method_not_allowed", allow: method });
+  if (request.method !== method)
+    return refused({ kind: "method_not_allowed", allow: method }, services);
   const key = await goodKey(request, services);
-  if (!key.ok) return refused(key.error);
+  if (!key.ok) return refused(key.error, services);
   try {
     return await answer(key.value);
   } catch (error) {
     services.log("error", "request.failed", { error: describeError(error) });
-    return refused({ kind: "meter_unavailable" });
+    return refused({ kind: "meter_unavailable" }, services);
   }
 }
 
@@ -97,9 +100,11 @@ async function reportKey(path: string, key: KeyRecord, services: Services): Prom
   });
 }
 
-function refused(refusal: Refusal): Response {
+function refused(refusal: Refusal, services: Services | null): Response {
   const nowMs = Date.now();
-  return refuse(refusal, newRequestId(nowMs), nowMs);
+  const requestId = newRequestId(nowMs);
+  services?.log("info", "request.refused", { requestId, reason: refusal.kind });
+  return refuse(refusal, requestId, nowMs);
 }
 
 function decoded(segment: string): string {

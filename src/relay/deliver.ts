@@ -61,6 +61,7 @@ export async function deliver(sent: Sent, options: DeliveryOptions): Promise<Del
     body: answer.body,
     init,
     isEventStream: isEventStream(answer),
+    isJson: contentType(answer).startsWith("application/json"),
     length: length === null ? null : Number(length),
     decoding: decodingOf(answer.headers),
     abort: sent.abort,
@@ -91,5 +92,9 @@ function done(response: Response | null, ending: Ending): Delivery {
 }
 
 function isEventStream(answer: Response): boolean {
-  return (answer.headers.get("content-type") ?? "").startsWith("text/event-stream");
+  return contentType(answer).startsWith("text/event-stream");
+}
+
+function contentType(answer: Response): string {
+  return answer.headers.get("content-type") ?? "";
 }

@@ -22,6 +22,7 @@ export interface PassThrough {
   body: ReadableStream<Uint8Array>;
   init: ResponseInit;
   isEventStream: boolean;
+  isJson: boolean;
   /** The length that upstream declared, or null. */
   length: number | null;
   decoding: Decoding;
@@ -160,9 +161,8 @@ class Tap {
       await succeeds(this.#branch.cancel());
       return { kind: "blind" };
     }
-    const sink = this.#options.isEventStream
-      ? new EventSink(this.#options.onMessageId)
-      : new JsonSink(this.#options.onMessageId);
+    const { isEventStream, isJson, onMessageId } = this.#options;
+    const sink = isEventStream ? new EventSink(onMessageId) : new JsonSink(isJson, onMessageId);
     try {
       return await this.#readInto(sink, reader);
     } catch {
@@ -226,13 +226,16 @@ class EventSink {
   }
 }
 
+/** Any answer that is no event stream. Only where it calls itself JSON can its end be judged. */
 class JsonSink {
   #text = "";
   #bytes = 0;
   readonly #decoder = new TextDecoder();
+  readonly #isJson: boolean;
   readonly #onMessageId: (messageId: string) => void;
 
-  constructor(onMessageId: (messageId: string) => void) {
+  constructor(isJson: boolean, onMessageId: (messageId: string) => void) {
+    this.#isJson = isJson;
     this.#onMessageId = onMessageId;
   }
 
@@ -246,7 +249,7 @@ class JsonSink {
   end(): { kind: "ended"; reading: UsageReading; whole: boolean } {
     const reading = this.#bytes <= JSON_READ_MAX_BYTES ? readMessageJson(this.#text) : unread();
     if (reading.messageId !== null) this.#onMessageId(reading.messageId);
-    return { kind: "ended", reading, whole: true };
+    return { kind: "ended", reading, whole: !this.#isJson || reading.end !== "truncated" };
   }
 }
 

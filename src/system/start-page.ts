@@ -1,11 +1,20 @@
+import { createHash } from "node:crypto";
 import { relayVersion } from "../version.ts";
+
+const STYLE = `
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 42rem; margin: 3rem auto; padding: 0 1rem; }
+code, pre { font: 14px/1.5 ui-monospace, monospace; }
+pre { padding: .75rem 1rem; border: 1px solid color-mix(in srgb, currentColor 20%, transparent); border-radius: 6px; overflow-x: auto; }
+small { opacity: .7; }
+`;
+const STYLE_HASH = createHash("sha256").update(STYLE).digest("base64");
 
 const HEADERS = {
   "content-type": "text/html; charset=utf-8",
   "cache-control": "no-store",
   // No script and nothing from elsewhere; the page's one style is allowed by its hash.
-  "content-security-policy":
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "content-security-policy": `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   "x-content-type-options": "nosniff",
   "referrer-policy": "no-referrer",
 };
@@ -23,13 +32,7 @@ function page(origin: string): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Claude relay</title>
-<style>
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 42rem; margin: 3rem auto; padding: 0 1rem; }
-code, pre { font: 14px/1.5 ui-monospace, monospace; }
-pre { padding: .75rem 1rem; border: 1px solid color-mix(in srgb, currentColor 20%, transparent); border-radius: 6px; overflow-x: auto; }
-small { opacity: .7; }
-</style>
+<style>${STYLE}</style>
 </head>
 <body>
 <h1>Claude relay</h1>

@@ -235,6 +235,14 @@ describe("a credential that upstream refused with 401", () => {
       expect(bench.calls).toHaveLength(1);
     }));
 
+  test("is refreshed, and not given up, where a person gave it a moment ago", () =>
+    withBench(async (bench) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      await bench.account.update({}, undefined, oauthCredential({ access: "given" }));
+      expect(await secretOf(bench)).toBe("given");
+      expect(await secretOf(bench, 2)).toBe("access-2");
+    }));
+
   test("is not handed out again while it cannot be refreshed", () =>
     withBench(async (bench) => {
       bench.answer = () => new Response("", { status: 503 });
@@ -415,6 +423,18 @@ describe("the roster", () => {
       const tables = ["account", "credential", "proxy", "login", "outbox"];
       const stored = tables.map((table) => storage.sql.exec(`SELECT * FROM ${table}`).toArray());
       expect(JSON.stringify(stored)).not.toMatch(/access-1|refresh-1|proxy-pass/);
+    }));
+
+  test("a proxy that is set makes Workers drop the credential they hold, and with it the old way", () =>
+    withBench(async (bench) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      const proxy = { type: "http", host: "h", port: 1 } as const;
+      const row = await bench.account.update({}, proxy, null);
+      expect(row).toMatchObject({ hasProxy: true, generation: 2 });
+      expect(await bench.account.update({}, null, null)).toMatchObject({
+        hasProxy: false,
+        generation: 3,
+      });
     }));
 
   test("an account with a proxy that cannot be dialled never goes direct", () =>

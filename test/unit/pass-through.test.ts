@@ -37,6 +37,7 @@ function run(source: ReturnType<typeof upstream>, patch: Partial<PassThrough> = 
     body: source.body,
     init: {},
     isEventStream: true,
+    isJson: false,
     length: null,
     decoding: { kind: "none" },
     abort: () => {
@@ -96,6 +97,19 @@ describe("an answer on its way", () => {
     source.send('{"id":"msg_1"');
     await new Promise((resolve) => setTimeout(resolve, 1));
     source.fail();
+    expect(await text).toBe("aborted");
+    expect(await ended).toMatchObject({ outcome: "truncated" });
+  });
+
+  test("of JSON that ends too early, although without an error, is aborted as well", async () => {
+    const source = upstream();
+    const { response, ended } = run(source, { isEventStream: false, isJson: true });
+    const text = response.text().then(
+      () => "whole",
+      () => "aborted",
+    );
+    source.send('{"id":"msg_1","usage":{"input_tokens":5}');
+    source.end();
     expect(await text).toBe("aborted");
     expect(await ended).toMatchObject({ outcome: "truncated" });
   });

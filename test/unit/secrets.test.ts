@@ -119,6 +119,7 @@ describe("the configuration", () => {
     ["JWT_SECRET", ""],
     ["JWT_SECRET", "short"],
     ["ENCRYPTION_KEY", "0".repeat(64)],
+    ["ENCRYPTION_KEY_PREVIOUS", `${KEY_B},short`],
     ["ADMIN_USERNAME", " "],
     ["ADMIN_PASSWORD_HASH", "admin123"],
     ["ANTHROPIC_API_URL", "ftp://x"],
