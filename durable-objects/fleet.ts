@@ -36,7 +36,11 @@ export class Fleet extends DurableObject<Env> {
   }
 
   remove(id: string): void {
-    this.ctx.storage.sql.exec("UPDATE accounts SET row = NULL WHERE id = ?", id);
+    this.ctx.storage.sql.exec(
+      `INSERT INTO accounts (id, revision, row) VALUES (?, 0, NULL)
+       ON CONFLICT (id) DO UPDATE SET row = NULL`,
+      id,
+    );
   }
 
   snapshot(): RosterSnapshot {

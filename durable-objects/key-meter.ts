@@ -1,9 +1,17 @@
 import { DurableObject } from "cloudflare:workers";
-import type { KeyPolicy, KeyRecord, PolicyRefusal } from "../src/keys/key-record.ts";
+import type { KeyPolicy, PolicyRefusal } from "../src/keys/key-record.ts";
+import type { StoredKey } from "../src/keys/key-store.ts";
+import type { LimitRefusal } from "../src/keys/limit-refusal.ts";
 import type { Settlement } from "../src/relay/settlement.ts";
 import type { Result } from "../src/result.ts";
-import { type Admission, type Admitted, Meter } from "./key-meter/meter.ts";
-import type { UsageReport } from "./key-meter/usage-report.ts";
+import {
+  type Admission,
+  type Admitted,
+  type KeyUse,
+  type LatestKey,
+  Meter,
+  type MeterReport,
+} from "./key-meter/meter.ts";
 
 /** Shell of one key's object: calls go through to the meter in `key-meter/`. */
 export class KeyMeter extends DurableObject<Env> {
@@ -14,19 +22,19 @@ export class KeyMeter extends DurableObject<Env> {
     this.#meter = new Meter(ctx.storage, Date.now);
   }
 
-  admit(admission: Admission): Promise<Result<Admitted, PolicyRefusal>> {
+  admit(admission: Admission): Promise<Result<Admitted, PolicyRefusal | LimitRefusal>> {
     return this.#meter.admit(admission);
   }
 
-  check(policy: KeyPolicy): PolicyRefusal | null {
-    return this.#meter.check(policy);
+  check(use: KeyUse): PolicyRefusal | null {
+    return this.#meter.check(use);
   }
 
-  configure(policy: KeyPolicy, record: KeyRecord | null): boolean {
-    return this.#meter.configure(policy, record);
+  configure(policy: KeyPolicy, stored: StoredKey | null): boolean {
+    return this.#meter.configure(policy, stored);
   }
 
-  latest(): { policy: KeyPolicy; record: KeyRecord | null } | null {
+  latest(): LatestKey | null {
     return this.#meter.latest();
   }
 
@@ -38,8 +46,8 @@ export class KeyMeter extends DurableObject<Env> {
     this.#meter.rememberMessage(messageId, accountId);
   }
 
-  usage(): UsageReport {
-    return this.#meter.usage();
+  usage(policy: KeyPolicy): MeterReport {
+    return this.#meter.usage(policy);
   }
 
   override alarm(): Promise<void> {

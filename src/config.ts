@@ -19,6 +19,7 @@ export const CONFIG_NAMES = [
   "KEY_STORE",
   "FORWARD_PROXY_URL",
   "RATE_LIMIT_HEADERS",
+  "CLIENT_ADDRESS_HEADER",
   "LOG_LEVEL",
   "JWT_SECRET",
   "ENCRYPTION_KEY",
@@ -47,6 +48,8 @@ export interface RelayConfig {
   /** Empty where no forward proxy is configured. */
   forwardProxyUrl: string;
   stripRateLimitHeaders: boolean;
+  /** The header in which a proxy in front tells a client's address; empty: none can be believed. */
+  clientAddressHeader: string;
   logLevel: LogLevel;
   jwtSecret: string;
   encryptionKey: string;
@@ -166,6 +169,7 @@ export function readConfig(
     },
     forwardProxyUrl,
     stripRateLimitHeaders: oneOf("RATE_LIMIT_HEADERS", ["pass", "strip"], "pass") === "strip",
+    clientAddressHeader: text("CLIENT_ADDRESS_HEADER").toLowerCase(),
     logLevel: oneOf("LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
     jwtSecret: secret("JWT_SECRET"),
     encryptionKey: secret("ENCRYPTION_KEY"),

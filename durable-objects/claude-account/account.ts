@@ -19,10 +19,16 @@ import { AccountRows, type AccountState, type CredentialRow } from "./state.ts";
 /** A credential that upstream refuses so soon after a refresh is not mended by another one. */
 const FRESH_CREDENTIAL_MS = 5 * 60_000;
 const PUSH_RETRY_MS = 5_000;
+/** An alarm is never set for the past: whatever is due without end must not spin. */
+const ALARM_AHEAD_MS = 1_000;
+/** A refused credential is tried again after this long, doubling: upstream's own trouble passes. */
+const REJECTED_REST_FIRST_MS = 60_000;
+const REJECTED_REST_LONGEST_MS = 60 * 60_000;
 
 const UNTRIED = {
   trouble: null,
   coolDowns: [],
+  rejections: 0,
   breaker: { failures: 0, firstFailureAtMs: 0, openings: 0 },
   refresh: { failures: 0, notBeforeMs: 0, lastError: null },
 } satisfies Partial<AccountState>;
@@ -34,6 +40,8 @@ export class Account {
   readonly #keeper: CredentialKeeper;
   readonly #login: Login;
   #flushing: Promise<void> | null = null;
+  /** The row as it was last saved, to tell whether anything in it has changed since. */
+  #savedRow = "";
 
   constructor(deps: AccountDependencies) {
     this.#deps = deps;
@@ -182,7 +190,7 @@ export class Account {
   async alarm(): Promise<void> {
     const nowMs = this.#deps.now();
     const login = this.#rows.login();
-    if (login !== null && login.endsAtMs <= nowMs) {
+    if (login !== null && login.endsAtMs <= nowMs && !this.#login.isExchanging) {
       this.#rows.putLogin(null);
       if (this.#rows.state() === null) return this.#rows.destroy();
     }
@@ -217,10 +225,7 @@ export class Account {
 
   async #replaceRejected(row: CredentialRow): Promise<Result<Credential, NotServing>> {
     const fresh = this.#deps.now() - row.storedAtMs < FRESH_CREDENTIAL_MS;
-    if (row.sealedRefresh === null || (row.refreshed && fresh)) {
-      const kind = row.sealedRefresh === null ? "credential_rejected" : "needs_relogin";
-      return this.#refuse(kind, "Upstream refused its credential (401).");
-    }
+    if (row.sealedRefresh === null || (row.refreshed && fresh)) return this.#rejected();
     const refreshed = await this.#refreshed();
     // The refresh failed and the old credential still has time: but upstream has just refused it.
     if (refreshed.ok && refreshed.value.generation === row.generation) {
@@ -231,15 +236,24 @@ export class Account {
     return refreshed;
   }
 
-  #refuse(
-    kind: "needs_relogin" | "credential_rejected",
-    detail: string,
-  ): Result<Credential, NotServing> {
+  /** Refused, and no refresh would mend it: it rests, and a person is told. */
+  #rejected(): Result<Credential, NotServing> {
     const state = this.#rows.state();
     if (state === null) return fail(UNKNOWN_ACCOUNT);
-    this.#save({ ...state, trouble: { kind, detail, sinceMs: this.#deps.now(), untilMs: null } });
-    this.#deps.log("error", `account.${kind}`);
-    return fail({ kind, message: detail, retryAtMs: null });
+    const sinceMs = this.#deps.now();
+    const restMs = Math.min(
+      REJECTED_REST_FIRST_MS * 2 ** state.rejections,
+      REJECTED_REST_LONGEST_MS,
+    );
+    const detail = "Upstream refused its credential (401).";
+    const untilMs = sinceMs + restMs;
+    this.#save({
+      ...state,
+      rejections: state.rejections + 1,
+      trouble: { kind: "credential_rejected", detail, sinceMs, untilMs },
+    });
+    this.#deps.log("error", "account.credential_rejected", { rejections: state.rejections + 1 });
+    return fail({ kind: "credential_rejected", message: detail, retryAtMs: null });
   }
 
   async #refreshed(): Promise<Result<Credential, NotServing>> {
@@ -264,7 +278,7 @@ export class Account {
   /** The row that Workers see also carries the generation, the expiry and any trouble found. */
   #resave(): void {
     const state = this.#rows.state();
-    if (state !== null) this.#save(state);
+    if (state !== null && JSON.stringify(this.#rowOf(state)) !== this.#savedRow) this.#save(state);
   }
 
   /** Writes the state under a new revision, and sends the row to the Fleet after the answer. */
@@ -275,7 +289,9 @@ export class Account {
       this.#rows.putUnpushedRevision(next.revision);
     });
     this.#deps.background("push roster row", this.flush());
-    return this.#rowOf(next);
+    const row = this.#rowOf(next);
+    this.#savedRow = JSON.stringify(row);
+    return row;
   }
 
   #rowOf(state: AccountState): RosterRow {
@@ -284,6 +300,7 @@ export class Account {
       id: state.id,
       name: state.name,
       description: state.description,
+      tags: state.tags,
       kind: credential?.kind ?? "api_key",
       enabled: state.enabled,
       priority: state.priority,
@@ -308,7 +325,9 @@ export class Account {
     const dueAtMs = row === null ? null : this.#keeper.refreshDueAtMs(row);
     if (dueAtMs !== null) times.push(dueAtMs);
     if (this.#rows.unpushedRevision() !== null) times.push(this.#deps.now() + PUSH_RETRY_MS);
-    if (times.length > 0) await this.#deps.storage.setAlarm(Math.min(...times));
-    else await this.#deps.storage.deleteAlarm();
+    const earliestMs = this.#deps.now() + ALARM_AHEAD_MS;
+    if (times.length > 0) {
+      await this.#deps.storage.setAlarm(Math.max(earliestMs, Math.min(...times)));
+    } else await this.#deps.storage.deleteAlarm();
   }
 }

@@ -31,6 +31,7 @@ export interface NotServing {
 export interface AccountSettings {
   name: string;
   description: string;
+  tags: string[];
   priority: number;
   enabled: boolean;
 }

@@ -24,6 +24,7 @@ export class CredentialKeeper {
   #refreshing: Promise<Result<CredentialRow, NotServing>> | null = null;
 
   readonly #onRefreshEnd: () => void;
+  #alarmRestsUntilMs = 0;
 
   /** @param onRefreshEnd called once after each refresh, whether it worked or not */
   constructor(deps: AccountDependencies, rows: AccountRows, onRefreshEnd: () => void) {
@@ -33,24 +34,33 @@ export class CredentialKeeper {
   }
 
   /** Seals and stores a credential. It is on disk before this resolves, and so before anyone uses it. */
-  async store(credential: NewCredential, refreshed = false): Promise<CredentialRow> {
-    const { id, vault, now, storage } = this.#deps;
+  async store(credential: NewCredential): Promise<void> {
+    const sealed = await this.#seal(credential);
+    this.#put(credential, sealed, false);
+    await this.#deps.storage.sync();
+  }
+
+  async #seal({ access, refresh }: NewCredential): Promise<SealedPair> {
+    const { id, vault } = this.#deps;
     const [sealedAccess, sealedRefresh] = await Promise.all([
-      vault.seal(id, "credential.access", credential.access),
-      credential.refresh === null ? null : vault.seal(id, "credential.refresh", credential.refresh),
+      vault.seal(id, "credential.access", access),
+      refresh === null ? null : vault.seal(id, "credential.refresh", refresh),
     ]);
+    return { sealedAccess, sealedRefresh };
+  }
+
+  /** Without an await: whoever has just checked that this may be written can rely on it. */
+  #put(credential: NewCredential, sealed: SealedPair, refreshed: boolean): CredentialRow {
     const row: CredentialRow = {
+      ...sealed,
       kind: credential.kind,
-      sealedAccess,
-      sealedRefresh,
       expiresAtMs: credential.expiresAtMs,
       scopes: credential.scopes,
       generation: (this.#rows.credential()?.generation ?? 0) + 1,
-      storedAtMs: now(),
+      storedAtMs: this.#deps.now(),
       refreshed,
     };
     this.#rows.putCredential(row);
-    await storage.sync();
     return row;
   }
 
@@ -84,7 +94,7 @@ export class CredentialKeeper {
     const jitter = ((row.storedAtMs % 997) / 997) * REFRESH_JITTER_SHARE;
     const dueAtMs = row.expiresAtMs - REFRESH_SKEW_MS - aheadMs * (1 - jitter);
     // Whole milliseconds, as alarms are: one that fires a fraction early would find nothing due.
-    return Math.max(Math.floor(dueAtMs), state.refresh.notBeforeMs);
+    return Math.max(Math.floor(dueAtMs), state.refresh.notBeforeMs, this.#alarmRestsUntilMs);
   }
 
   /** The account's way out; fails where it has a proxy that cannot be dialled. */
@@ -123,7 +133,7 @@ export class CredentialKeeper {
   }
 
   async #refreshOnce(): Promise<Result<CredentialRow, NotServing>> {
-    const { id, vault, oauth, now, log } = this.#deps;
+    const { id, vault, oauth, now, log, storage } = this.#deps;
     const row = this.#rows.credential();
     const state = this.#rows.state();
     if (row === null || state === null) return fail(UNKNOWN_ACCOUNT);
@@ -132,18 +142,15 @@ export class CredentialKeeper {
       return this.#stillUsable(row, state.refresh.notBeforeMs, state.refresh.lastError ?? "");
     }
     const opened = await vault.unseal(id, "credential.refresh", row.sealedRefresh);
-    if (!opened.ok) return fail(unsealFailure(opened.error));
+    if (!opened.ok) return this.#cannotTry(unsealFailure(opened.error));
     const egress = this.egress();
-    if (!egress.ok) return fail({ ...egress.error, retryAtMs: null });
+    if (!egress.ok) return this.#cannotTry({ ...egress.error, retryAtMs: null });
 
     const refreshed = await refreshTokens(egress.value, oauth, opened.value, now());
-
-    const current = this.#rows.credential();
-    if (current === null) return fail(UNKNOWN_ACCOUNT);
-    // Someone logged in anew meanwhile: what came back belongs to the old login.
-    if (current.generation !== row.generation) return ok(current);
-    if (!refreshed.ok) return this.#refreshFailed(row, refreshed.error);
-
+    if (!refreshed.ok) {
+      const replaced = this.#replacedMeanwhile(row);
+      return replaced ?? this.#refreshFailed(row, refreshed.error);
+    }
     const tokens = refreshed.value;
     const renewed: NewCredential = {
       kind: row.kind,
@@ -152,16 +159,40 @@ export class CredentialKeeper {
       expiresAtMs: tokens.expiresAtMs,
       scopes: tokens.scopes.length > 0 ? tokens.scopes : row.scopes,
     };
-    const stored = await this.store(renewed, true);
+    const sealed = await this.#seal(renewed);
+    // From here to the write there is no await: nobody can log in anew in between.
+    const replaced = this.#replacedMeanwhile(row);
+    if (replaced !== null) return replaced;
+    const stored = this.#put(renewed, sealed, true);
     const after = this.#rows.state();
     if (after !== null) {
-      this.#rows.putState({
-        ...after,
-        refresh: { failures: 0, notBeforeMs: 0, lastError: null },
-      });
+      const mended = after.trouble?.kind === "needs_relogin";
+      const refresh = { failures: 0, notBeforeMs: 0, lastError: null };
+      this.#rows.putState({ ...after, trouble: mended ? null : after.trouble, refresh });
     }
+    await storage.sync();
     log("info", "account.refreshed", { generation: stored.generation });
     return ok(stored);
+  }
+
+  /** What came back belongs to an old login where another one, or nothing, is stored by now. */
+  #replacedMeanwhile(row: CredentialRow): Result<CredentialRow, NotServing> | null {
+    const current = this.#rows.credential();
+    if (current === null) return fail(UNKNOWN_ACCOUNT);
+    return current.sealedRefresh === row.sealedRefresh ? null : ok(current);
+  }
+
+  /**
+   * A refresh that could not even be tried. Only the alarm waits: whoever asks is told the reason
+   * each time, and nothing is written, so that what mends it holds at once.
+   */
+  #cannotTry(reason: NotServing): Result<CredentialRow, NotServing> {
+    const nowMs = this.#deps.now();
+    if (this.#alarmRestsUntilMs <= nowMs) {
+      this.#alarmRestsUntilMs = nowMs + RETRY_LONGEST_MS;
+      this.#deps.log("warn", "account.refresh_impossible", { reason: reason.kind });
+    }
+    return fail(reason);
   }
 
   #refreshFailed(row: CredentialRow, error: TokenError): Result<CredentialRow, NotServing> {
@@ -204,6 +235,8 @@ export class CredentialKeeper {
     return fail(needsRelogin(detail));
   }
 }
+
+type SealedPair = Pick<CredentialRow, "sealedAccess" | "sealedRefresh">;
 
 export const UNKNOWN_ACCOUNT: NotServing = {
   kind: "account_unknown",

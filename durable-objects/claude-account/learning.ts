@@ -78,13 +78,15 @@ function recovered(state: AccountState, family: string, atMs: number): AccountSt
   const coolDowns = state.coolDowns.filter(
     ({ scope, untilMs }) => untilMs > atMs || (scope !== family && scope !== WHOLE_ACCOUNT),
   );
-  const { trouble } = state;
-  const mended = trouble !== null && trouble.untilMs !== null && trouble.untilMs <= atMs;
+  const { trouble, rejections } = state;
+  const passed = trouble !== null && trouble.untilMs !== null && trouble.untilMs <= atMs;
+  const mended = passed || trouble?.kind === "credential_rejected";
   const unchanged = coolDowns.length === state.coolDowns.length && state.breaker.failures === 0;
-  if (unchanged && !mended) return state;
+  if (unchanged && !mended && rejections === 0) return state;
   return {
     ...state,
     trouble: mended ? null : trouble,
+    rejections: 0,
     coolDowns,
     breaker: { failures: 0, firstFailureAtMs: 0, openings: 0 },
   };

@@ -45,6 +45,10 @@ export class Login {
     this.#keeper = keeper;
   }
 
+  get isExchanging(): boolean {
+    return this.#exchanging;
+  }
+
   /** Begins a login; one that was begun before is void. */
   async begin(proxy: AccountProxy | null): Promise<{ authUrl: string; endsAtMs: number }> {
     const { id, vault, now, oauth } = this.#deps;

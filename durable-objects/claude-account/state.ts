@@ -22,6 +22,7 @@ export interface AccountState {
   id: string;
   name: string;
   description: string;
+  tags: string[];
   priority: number;
   enabled: boolean;
   createdAtMs: number;
@@ -30,6 +31,8 @@ export interface AccountState {
   trouble: AccountTrouble | null;
   coolDowns: StoredCoolDown[];
   windows: Windows;
+  /** How often in a row the credential was refused where no refresh could mend it. */
+  rejections: number;
   breaker: Breaker;
   refresh: { failures: number; notBeforeMs: number; lastError: string | null };
   revision: number;

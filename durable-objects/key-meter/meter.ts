@@ -1,13 +1,18 @@
-import {
-  type KeyPolicy,
-  type KeyRecord,
-  type PolicyRefusal,
-  refusalOf,
-} from "../../src/keys/key-record.ts";
+import type { KeyLimits } from "../../src/keys/key-limits.ts";
+import { type KeyPolicy, type PolicyRefusal, refusalOf } from "../../src/keys/key-record.ts";
+import type { StoredKey } from "../../src/keys/key-store.ts";
+import type { LimitRefusal } from "../../src/keys/limit-refusal.ts";
 import type { Settlement } from "../../src/relay/settlement.ts";
 import { firstIdOf } from "../../src/request-id.ts";
 import { fail, ok, type Result } from "../../src/result.ts";
-import { DELETE_FOLDED, FOLD_INTO_HOURLY, FOLD_INTO_LIFETIME, SCHEMA } from "./schema.ts";
+import { Limiter, type LimitsInUse } from "./limiter.ts";
+import {
+  DELETE_FOLDED,
+  FOLD_INTO_HOURLY,
+  FOLD_INTO_LIFETIME,
+  MODEL_OF_REQUEST,
+  SCHEMA,
+} from "./schema.ts";
 import { readUsage, type UsageReport } from "./usage-report.ts";
 
 /** After this an admitted request that nobody settled counts as lost. Longer than any answer takes. */
@@ -16,15 +21,24 @@ const LEASE_MS = 15 * 60_000;
 const KEEP_ROWS_MS = 60 * 60_000;
 /** How often leases are swept while requests are open. */
 const SWEEP_EVERY_MS = 60_000;
+const MINUTE_MS = 60_000;
 /** How long a thread's messages are remembered: upstream documents no lifetime. */
 const KEEP_THREADS_MS = 30 * 24 * 60 * 60_000;
 /** Hourly sums are kept a bit over a year, for comparisons with the year before. */
 const KEEP_HOURLY_MS = 400 * 24 * 60 * 60_000;
 
-export interface Admission {
-  requestId: string;
+/** What a request shows of its key. */
+export interface KeyUse {
   /** The key's policy as the Worker read it; the meter keeps the newest it has seen. */
   policy: KeyPolicy;
+  /** Which secret was shown. */
+  mark: string;
+  /** Null where no model is asked for. */
+  model: string | null;
+}
+
+export interface Admission extends KeyUse {
+  requestId: string;
   model: string;
   /** The message that a thread request continues, if any. */
   previousMessageId: string | null;
@@ -35,82 +49,106 @@ export interface Admitted {
   threadAccountId: string | null;
 }
 
+export interface MeterReport extends UsageReport {
+  limits: KeyLimits;
+  inUse: LimitsInUse;
+  /** When the key was first used; null: not yet. */
+  activatedAtMs: number | null;
+}
+
+export interface LatestKey {
+  stored: StoredKey | null;
+  activatedAtMs: number | null;
+}
+
 export type MeterStorage = Pick<
   DurableObjectStorage,
   "sql" | "transactionSync" | "setAlarm" | "getAlarm"
 >;
 
+type PolicyRow = { policy: string; stored: string | null; activated_at_ms: number | null };
+
 /** The meter of one key: who may pass, what is running, what was used. */
 export class Meter {
   readonly #storage: MeterStorage;
   readonly #now: () => number;
+  readonly #limiter: Limiter;
   /** When the alarm is set for; null: not set. Undefined until it was asked. */
   #alarmAtMs: number | null | undefined;
   #policy: KeyPolicy | null;
+  #activatedAtMs: number | null;
 
   constructor(storage: MeterStorage, now: () => number) {
     this.#storage = storage;
     this.#now = now;
     storage.sql.exec(SCHEMA);
-    const stored = storage.sql.exec<{ policy: string }>("SELECT policy FROM policy").toArray()[0];
+    const stored = this.#policyRow();
     this.#policy = stored === undefined ? null : (JSON.parse(stored.policy) as KeyPolicy);
+    this.#activatedAtMs = stored?.activated_at_ms ?? null;
+    this.#limiter = new Limiter(storage.sql);
   }
 
   /** Lets a request in, with a lease, or says why not. Idempotent by request id. */
-  async admit(admission: Admission): Promise<Result<Admitted, PolicyRefusal>> {
-    const refusal = this.check(admission.policy);
-    if (refusal !== null) return fail(refusal);
+  async admit(admission: Admission): Promise<Result<Admitted, PolicyRefusal | LimitRefusal>> {
+    const { requestId, model, previousMessageId } = admission;
+    const admitted = ok({ threadAccountId: this.#threadAccount(previousMessageId) });
+    if (this.#limiter.isOpen(requestId)) return admitted;
     const nowMs = this.#now();
+    const { limits } = this.#newest(admission.policy);
+    const refusal = this.check(admission) ?? this.#limiter.refusal(limits, model, nowMs);
+    if (refusal !== null) return fail(refusal);
+    const leaseUntilMs = nowMs + LEASE_MS;
     this.#storage.sql.exec(
       `INSERT OR IGNORE INTO requests (id, started_at_ms, lease_until_ms, state, model)
        VALUES (?, ?, ?, 'open', ?)`,
-      admission.requestId,
+      requestId,
       nowMs,
-      nowMs + LEASE_MS,
-      admission.model,
+      leaseUntilMs,
+      model,
     );
+    this.#limiter.admit(limits, requestId, leaseUntilMs, nowMs);
+    this.#activate(nowMs);
     await this.#wakeWithin(SWEEP_EVERY_MS);
-    return ok({ threadAccountId: this.#threadAccount(admission.previousMessageId) });
+    return admitted;
   }
 
   /**
-   * Why the key may not be used now, or null. What was configured here wins over an older record,
-   * so a revoked key is refused although the key store may still serve it.
+   * Why the key may not be used now, or null; limits are not looked at. What was configured here
+   * wins over an older record, so a revoked key is refused although the key store may still serve it.
    */
-  check(policy: KeyPolicy): PolicyRefusal | null {
-    if (this.#policy === null || policy.version > this.#policy.version) this.configure(policy);
-    return refusalOf(this.#policy ?? policy, this.#now());
+  check({ policy, mark, model }: KeyUse): PolicyRefusal | null {
+    const use = { mark, model, activatedAtMs: this.#activatedAtMs };
+    return refusalOf(this.#newest(policy), use, this.#now());
   }
 
   /**
    * Takes in a policy that is newer than the one held.
    *
-   * @param record the whole record, where an admin changed it
+   * @param stored the whole record under its hash, where an admin changed it
    * @returns whether this policy now holds; false where one of the same or a newer version, and
    *   another content, was there first
    */
-  configure(policy: KeyPolicy, record: KeyRecord | null = null): boolean {
+  configure(policy: KeyPolicy, stored: StoredKey | null = null): boolean {
     const text = JSON.stringify(policy);
     if (this.#policy !== null && this.#policy.version >= policy.version) {
       return JSON.stringify(this.#policy) === text;
     }
     this.#storage.sql.exec(
-      "INSERT OR REPLACE INTO policy (one, policy, record) VALUES (1, ?, ?)",
+      `INSERT INTO policy (one, policy, stored) VALUES (1, ?1, ?2)
+       ON CONFLICT (one) DO UPDATE SET policy = ?1, stored = ?2`,
       text,
-      record === null ? null : JSON.stringify(record),
+      stored === null ? null : JSON.stringify(stored),
     );
     this.#policy = policy;
     return true;
   }
 
   /** The key as it was last changed here, while the key store may still serve an older record. */
-  latest(): { policy: KeyPolicy; record: KeyRecord | null } | null {
-    if (this.#policy === null) return null;
-    const { record } = this.#storage.sql
-      .exec<{ record: string | null }>("SELECT record FROM policy")
-      .one();
-    const parsed = record === null ? null : (JSON.parse(record) as KeyRecord);
-    return { policy: this.#policy, record: parsed };
+  latest(): LatestKey | null {
+    const row = this.#policyRow();
+    if (row === undefined) return null;
+    const stored = row.stored === null ? null : (JSON.parse(row.stored) as StoredKey);
+    return { stored, activatedAtMs: row.activated_at_ms };
   }
 
   /**
@@ -120,14 +158,15 @@ export class Meter {
    * @returns false where the row was settled before, or is not known
    */
   settle({ requestId, bill, ...end }: Settlement): boolean {
-    const { rowsWritten } = this.#storage.sql.exec(
+    const rows = this.#storage.sql.exec<{ started_at_ms: number; model: string }>(
       `UPDATE requests SET
          state = 'settled', outcome = ?2, status = ?3, account_id = ?4, attempts = ?5,
          first_byte_ms = ?6, duration_ms = ?7, answered_model = ?8,
          input_tokens = ?9, output_tokens = ?10, write_5m_tokens = ?11, write_1h_tokens = ?12,
          read_tokens = ?13, web_searches = ?14, service_tier = ?15, speed = ?16,
          inference_geo = ?17, estimated = ?18, cost_nano = ?19, price_id = ?20, price_known = ?21
-       WHERE id = ?1 AND state <> 'settled'`,
+       WHERE id = ?1 AND state <> 'settled'
+       RETURNING started_at_ms, ${MODEL_OF_REQUEST} AS model`,
       requestId,
       end.outcome,
       end.status,
@@ -150,7 +189,17 @@ export class Meter {
       bill.priceId,
       bill.priceKnown ? 1 : 0,
     );
-    return rowsWritten > 0;
+    const [row] = rows.toArray();
+    if (row === undefined) return false;
+    const { tokens } = bill;
+    const used = {
+      tokens: Object.values(tokens).reduce((sum, count) => sum + count, 0),
+      cost: bill.costNanoDollars,
+      model: row.model,
+      startedAtMs: row.started_at_ms,
+    };
+    this.#limiter.settle(requestId, used, this.#now());
+    return true;
   }
 
   /** Remembers which account made a message, for the thread that continues it. */
@@ -163,8 +212,16 @@ export class Meter {
     );
   }
 
-  usage(): UsageReport {
-    return readUsage(this.#storage.sql, this.#now());
+  /** @param policy as the Worker read it, for a meter that has not seen it yet */
+  usage(policy: KeyPolicy): MeterReport {
+    const nowMs = this.#now();
+    const { limits } = this.#newest(policy);
+    return {
+      ...readUsage(this.#storage.sql, nowMs),
+      limits,
+      inUse: this.#limiter.inUse(limits, nowMs),
+      activatedAtMs: this.#activatedAtMs,
+    };
   }
 
   /** Sweeps leases that ran out, folds what ended an hour ago, and sleeps when nothing is left. */
@@ -172,12 +229,13 @@ export class Meter {
     this.#alarmAtMs = null;
     const nowMs = this.#now();
     const { sql } = this.#storage;
+    this.#limiter.sweep(nowMs);
     this.#storage.transactionSync(() => {
       sql.exec(
         "UPDATE requests SET state = 'unsettled' WHERE state = 'open' AND lease_until_ms <= ?",
         nowMs,
       );
-      const cutoff = firstIdOf(nowMs - KEEP_ROWS_MS);
+      const cutoff = firstIdOf(nowMs - this.#keepRowsMs());
       sql.exec(FOLD_INTO_HOURLY, cutoff);
       sql.exec(FOLD_INTO_LIFETIME, cutoff);
       sql.exec(DELETE_FOLDED, cutoff);
@@ -190,7 +248,30 @@ export class Meter {
       )
       .one();
     if (open > 0) await this.#wakeWithin(SWEEP_EVERY_MS);
-    else if (oldest !== null) await this.#wakeWithin(oldest + KEEP_ROWS_MS + 1 - nowMs);
+    else if (oldest !== null) await this.#wakeWithin(oldest + this.#keepRowsMs() + 1 - nowMs);
+  }
+
+  /** What a sliding window still counts is not folded. */
+  #keepRowsMs(): number {
+    const minutes = this.#policy?.limits.window?.minutes ?? 0;
+    return Math.max(KEEP_ROWS_MS, minutes * MINUTE_MS);
+  }
+
+  #newest(policy: KeyPolicy): KeyPolicy {
+    if (this.#policy === null || policy.version > this.#policy.version) this.configure(policy);
+    return this.#policy ?? policy;
+  }
+
+  #activate(nowMs: number): void {
+    if (this.#activatedAtMs !== null) return;
+    this.#activatedAtMs = nowMs;
+    this.#storage.sql.exec("UPDATE policy SET activated_at_ms = ?", nowMs);
+  }
+
+  #policyRow(): PolicyRow | undefined {
+    return this.#storage.sql
+      .exec<PolicyRow>("SELECT policy, stored, activated_at_ms FROM policy")
+      .toArray()[0];
   }
 
   #threadAccount(messageId: string | null): string | null {

@@ -7,7 +7,8 @@ export const SCHEMA = `
   CREATE TABLE IF NOT EXISTS policy (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     policy TEXT NOT NULL,
-    record TEXT -- the whole key record; null where only a request has brought the policy
+    stored TEXT, -- the whole key record and its hash; null where only a request brought the policy
+    activated_at_ms INTEGER -- the first request
   );
   CREATE TABLE IF NOT EXISTS requests (
     id TEXT PRIMARY KEY,

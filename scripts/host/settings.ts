@@ -24,15 +24,19 @@ export function givenValues(env: NodeJS.ProcessEnv, root = projectDir): Values {
   );
 }
 
+/** What is otherwise here than on the edge: nothing in front sets a header that can be believed. */
+const LOCAL_VARS: Values = { CLIENT_ADDRESS_HEADER: "" };
+
 /**
- * The Worker's vars and secrets, from several sources: a later one wins.
+ * The Worker's vars and secrets: those of wrangler.toml, over them this machine's, over them the
+ * further sources, of which a later one wins.
  *
  * @throws Stop with every problem of the configuration
  */
-export function workerVars(...sources: Values[]): Record<string, string> {
+export function workerVars(fromWrangler: Values, ...sources: Values[]): Record<string, string> {
   const vars: Record<string, string> = {};
   for (const name of CONFIG_NAMES) {
-    for (const source of sources) {
+    for (const source of [fromWrangler, LOCAL_VARS, ...sources]) {
       const value = source[name];
       if (value !== undefined) vars[name] = value;
     }

@@ -9,6 +9,8 @@ export interface ChoiceInput {
   session: string | null;
   /** The account that made the message a thread continues: that one and no other. */
   onlyAccountId: string | null;
+  /** The account, or the accounts with this tag, that alone may serve the key; null: any. */
+  boundTo: { kind: "account" | "tag"; value: string } | null;
   /** Accounts that this request has tried. */
   exclude: ReadonlySet<string>;
   nowMs: number;
@@ -37,6 +39,7 @@ export function choose(input: ChoiceInput): Choice {
   for (const row of input.rows) {
     if (input.exclude.has(row.id)) continue;
     if (input.onlyAccountId !== null && row.id !== input.onlyAccountId) continue;
+    if (input.boundTo !== null && !isBound(row, input.boundTo)) continue;
     const standing = standingOf(row, input.family, input.nowMs, input.canReachProxies);
     if (standing.kind !== "ready") {
       standings.push({ row, standing });
@@ -51,6 +54,10 @@ export function choose(input: ChoiceInput): Choice {
       ? mostHeadroom(tier, input)
       : highestHash(tier, `${input.keyId}\n${input.session}`);
   return row === null ? { ok: false, none: { standings } } : { ok: true, row };
+}
+
+function isBound(row: RosterRow, { kind, value }: NonNullable<ChoiceInput["boundTo"]>): boolean {
+  return kind === "account" ? row.id === value : row.tags.includes(value);
 }
 
 function highestHash(rows: readonly RosterRow[], subject: string): RosterRow | null {

@@ -29,6 +29,8 @@ export interface RosterRow {
   name: string;
   description: string;
   kind: CredentialKind;
+  /** Keys can be bound to the accounts that carry a tag. */
+  tags: string[];
   /** The operator's switch; never set or cleared by the relay itself. */
   enabled: boolean;
   /** 1 to 100; a lower tier is used up before the next. */

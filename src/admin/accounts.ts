@@ -85,7 +85,7 @@ export const accountRoutes = new Hono<AdminEnv>()
   .post("/", async (c) => {
     const body = await readBody(c, createAccountSchema);
     if (!body.ok) return failure(c, body.error.code, body.error.message);
-    const { name, description, priority, enabled, proxy, sessionId, ...secrets } = body.value;
+    const { name, description, tags, priority, enabled, proxy, sessionId, ...secrets } = body.value;
     const credential = credentialOf(secrets);
     if (!credential.ok) return failure(c, "bad_request", credential.error);
     if ((sessionId === undefined) === (credential.value === null)) {
@@ -96,7 +96,7 @@ export const accountRoutes = new Hono<AdminEnv>()
         "The proxy of a login is set when its link is made, so that the login uses it too.";
       return failure(c, "bad_request", message);
     }
-    const settings: AccountSettings = { name, description, priority, enabled };
+    const settings: AccountSettings = { name, description, tags, priority, enabled };
     const id = sessionId ?? crypto.randomUUID();
     const detail = { name, kind: credential.value?.kind ?? "oauth", hasProxy: proxy !== null };
     return audited(c, "account.create", id, detail, async () => {
@@ -307,6 +307,7 @@ function shown(row: RosterRow, vault: Vault) {
     id: row.id,
     name: row.name,
     description: row.description,
+    tags: row.tags,
     kind: row.kind,
     enabled: row.enabled,
     priority: row.priority,

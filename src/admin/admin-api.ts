@@ -9,6 +9,7 @@ import { accountRoutes } from "./accounts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { keyRoutes } from "./keys.ts";
+import { networkOf } from "./network.ts";
 import { loginSchema, readBody } from "./requests.ts";
 import {
   adminGate,
@@ -145,10 +146,11 @@ function loginRefused(
 }
 
 /**
- * The address to count login failures by. Only Cloudflare's edge sets it truthfully; on one's own
- * machine there is none, and all tries count together.
+ * The address to count login failures by: only from a header that the operator says can be believed.
+ * Without one all tries count together.
  */
 function clientAddress(c: AdminContext): string {
-  const onEdge = c.req.raw.cf !== undefined;
-  return (onEdge ? c.req.header("cf-connecting-ip") : undefined) ?? "local";
+  const { clientAddressHeader } = c.get("services").config;
+  const address = clientAddressHeader === "" ? undefined : c.req.header(clientAddressHeader);
+  return address === undefined ? "unknown" : networkOf(address.trim());
 }

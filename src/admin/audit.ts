@@ -1,4 +1,5 @@
 import { EVENT_LOG_NAME } from "../../durable-objects/event-log.ts";
+import { describeError } from "../background.ts";
 import { callObject, remote } from "../durable-call.ts";
 import type { AdminContext } from "./envelope.ts";
 
@@ -26,7 +27,7 @@ export async function audited<T>(
   action: string,
   target: string | null,
   detail: Record<string, unknown>,
-  act: () => Promise<Act<T>>,
+  perform: () => Promise<Act<T>>,
 ): Promise<T> {
   const actor = c.get("admin").name;
   const id = await callObject(
@@ -35,23 +36,27 @@ export async function audited<T>(
   ).catch((cause: unknown) => {
     throw new AuditUnavailable("the audit trail cannot be written", { cause });
   });
-  const finish = (
-    outcome: "done" | "failed",
-    made: string | null,
-    after: Record<string, unknown>,
-  ) =>
-    callObject(
-      () => eventLog(c.env),
-      (log) => log.finish(id, outcome, made, after),
-    );
+  const finish = async (done: boolean, made: string | null, after: Record<string, unknown>) => {
+    try {
+      await callObject(
+        () => eventLog(c.env),
+        (log) => log.finish(id, done ? "done" : "failed", made, after),
+      );
+    } catch (error) {
+      // The act is over. Its line says "begun": that it is not known whether it took effect.
+      const { log } = c.get("services");
+      log("error", "audit.unfinished", { auditId: id, error: describeError(error) });
+    }
+  };
+  let act: Act<T>;
   try {
-    const { result, done, target: made = null, detail: after = {} } = await act();
-    await finish(done ? "done" : "failed", made, after);
-    return result;
+    act = await perform();
   } catch (error) {
-    await finish("failed", null, {});
+    await finish(false, null, {});
     throw error;
   }
+  await finish(act.done, act.target ?? null, act.detail ?? {});
+  return act.result;
 }
 
 export function eventLog(env: Env) {

@@ -1,16 +1,18 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { callObject } from "../durable-call.ts";
-import { generateKey, hashKey, keyHint } from "../keys/key-format.ts";
-import { type KeyPolicy, type KeyRecord, policyOf, refusalOf } from "../keys/key-record.ts";
-import type { StoredKey } from "../keys/key-store.ts";
-import { usageOf } from "../relay/key-report.ts";
+import { type KeyRecord, policyOf, refusalOf } from "../keys/key-record.ts";
+import { KEY_PAGE_MAX, type StoredKey } from "../keys/key-store.ts";
+import { newKey, rotateKey } from "../keys/new-key.ts";
+import { limitsOf, usageOf } from "../relay/key-report.ts";
 import { audited } from "./audit.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
-import { createKeySchema, readBody, updateKeySchema } from "./requests.ts";
+import { changesOf, createKeySchema, shownSettings, updateKeySchema } from "./key-fields.ts";
+import { readBody, rotateKeySchema } from "./requests.ts";
 
 const PAGE_DEFAULT = 50;
-const PAGE_MAX = 1_000;
+const HOUR_MS = 3_600_000;
 const NO_SUCH_KEY = "There is no key with this id.";
+const DELETED = "This key is deleted. Restore it first: POST …/restore.";
 
 /** `/admin/api-keys` */
 export const keyRoutes = new Hono<AdminEnv>()
@@ -18,46 +20,42 @@ export const keyRoutes = new Hono<AdminEnv>()
     const limit = Math.trunc(Number(c.req.query("limit"))) || PAGE_DEFAULT;
     const page = await c.get("services").keyStore.list({
       cursor: c.req.query("cursor") ?? null,
-      limit: Math.min(PAGE_MAX, Math.max(1, limit)),
+      limit: Math.min(KEY_PAGE_MAX, Math.max(1, limit)),
+      namePrefix: c.req.query("name"),
+      tag: c.req.query("tag"),
     });
-    return success(c, { keys: page.keys.map(shown), cursor: page.cursor });
+    const keys = page.keys.map((record) => shown(record, null));
+    return success(c, { keys, cursor: page.cursor });
   })
 
   .post("/", async (c) => {
     const body = await readBody(c, createKeySchema);
     if (!body.ok) return failure(c, body.error.code, body.error.message);
-    const { name, description, enabled, expiresAt } = body.value;
-    const plainKey = generateKey();
-    const record: KeyRecord = {
-      schema: 1,
-      id: crypto.randomUUID(),
-      name,
-      description,
-      hint: keyHint(plainKey),
-      enabled,
-      createdAtMs: Date.now(),
-      expiresAtMs: expiresAt,
-      revokedAtMs: null,
-      version: 1,
-    };
-    return audited(c, "key.create", record.id, { name }, async () => {
-      const hash = await hashKey(plainKey);
-      await configure(c, policyOf(record), record);
-      await c.get("services").keyStore.put({ hash, record });
+    const fields = { ...changesOf(body.value, null), name: body.value.name };
+    const { plainKey, stored } = await newKey(fields, Date.now());
+    const { record, hash } = stored;
+    return audited(c, "key.create", record.id, { after: shownSettings(record) }, async () => {
+      await configure(c, stored);
+      await c.get("services").keyStore.put(stored, null);
       c.get("services").keys.forget(hash);
       // The only time the plain key leaves the relay.
-      return { done: true, result: success(c, { ...shown(record), apiKey: plainKey }, 201) };
+      return { done: true, result: success(c, { ...shown(record, null), apiKey: plainKey }, 201) };
     });
   })
 
   .get("/:id", async (c) => {
     const key = await find(c);
     if (key === null) return failure(c, "not_found", NO_SUCH_KEY);
-    const usage = await callObject(
-      () => c.get("services").meter(key.record.id),
-      (meter) => meter.usage(),
+    const { record } = key.stored;
+    const report = await callObject(
+      () => c.get("services").meter(record.id),
+      (meter) => meter.usage(policyOf(record)),
     );
-    return success(c, { ...shown(key.record), usage: usageOf(key.record, usage, Date.now()) });
+    return success(c, {
+      ...shown(record, report.activatedAtMs),
+      usage: usageOf(record, report, Date.now()),
+      inUse: limitsOf(record, report),
+    });
   })
 
   .put("/:id", async (c) => {
@@ -65,96 +63,173 @@ export const keyRoutes = new Hono<AdminEnv>()
     if (!body.ok) return failure(c, body.error.code, body.error.message);
     const key = await find(c);
     if (key === null) return failure(c, "not_found", NO_SUCH_KEY);
-    const { expiresAt, name, description, enabled } = body.value;
-    if (enabled === true && key.record.revokedAtMs !== null) {
+    const { record } = key.stored;
+    if (record.deletedAtMs !== null) return failure(c, "conflict", DELETED);
+    if (body.value.enabled === true && record.revokedAtMs !== null) {
       return failure(c, "conflict", "This key was revoked, for good. Make a new one instead.");
     }
-    return change(c, "key.update", key, {
-      ...(name === undefined ? {} : { name }),
-      ...(description === undefined ? {} : { description }),
-      ...(enabled === undefined ? {} : { enabled }),
-      ...(expiresAt === undefined ? {} : { expiresAtMs: expiresAt }),
-    });
+    return change(c, "key.update", key, changesOf(body.value, record));
   })
 
   .post("/:id/revoke", async (c) => {
     const key = await find(c);
     if (key === null) return failure(c, "not_found", NO_SUCH_KEY);
-    if (key.record.revokedAtMs !== null) return success(c, shown(key.record));
+    const { record } = key.stored;
+    if (record.revokedAtMs !== null) return asItIs(c, key);
     return change(c, "key.revoke", key, { revokedAtMs: Date.now() });
+  })
+
+  .post("/:id/rotate", async (c) => {
+    const body = await readBody(c, rotateKeySchema);
+    if (!body.ok) return failure(c, body.error.code, body.error.message);
+    const key = await find(c);
+    if (key === null) return failure(c, "not_found", NO_SUCH_KEY);
+    const { stored: old } = key;
+    if (old.record.deletedAtMs !== null) return failure(c, "conflict", DELETED);
+    if (old.record.revokedAtMs !== null) {
+      return failure(c, "conflict", "This key was revoked, for good. Make a new one instead.");
+    }
+    const graceMs = Math.round(body.value.graceHours * HOUR_MS);
+    const { plainKey, stored } = await rotateKey(old, graceMs, Date.now());
+    return audited(c, "key.rotate", old.record.id, { ...body.value }, async () => {
+      const { keyStore, keys } = c.get("services");
+      if (!(await configure(c, stored))) return tooLate(c);
+      await keyStore.put(stored, old.record);
+      const previous = stored.record.secret.previous;
+      if (previous === null) await keyStore.dropHash(old.hash);
+      else await keyStore.retire(old.hash, stored.record, previous.validUntilMs);
+      for (const hash of [old.hash, stored.hash]) keys.forget(hash);
+      const data = { ...shown(stored.record, key.activatedAtMs), apiKey: plainKey };
+      return { done: true, result: success(c, data) };
+    });
+  })
+
+  .post("/:id/reload", async (c) => {
+    // The store was changed past this API: what it holds now is to hold at once.
+    const { keyStore, keys } = c.get("services");
+    const stored = await keyStore.findById(c.req.param("id"));
+    if (stored === null) return failure(c, "not_found", NO_SUCH_KEY);
+    return audited(c, "key.reload", stored.record.id, {}, async () => {
+      const taken = await configure(c, stored);
+      keys.forget(stored.hash);
+      const newest = (await find(c))?.stored ?? stored;
+      return { done: taken, result: success(c, { ...shown(newest.record, null), taken }) };
+    });
+  })
+
+  .post("/:id/restore", async (c) => {
+    const key = await find(c);
+    if (key === null) return failure(c, "not_found", NO_SUCH_KEY);
+    const { record } = key.stored;
+    if (record.deletedAtMs === null) return asItIs(c, key);
+    return change(c, "key.restore", key, { deletedAtMs: null });
   })
 
   .delete("/:id", async (c) => {
     const key = await find(c);
     if (key === null) return failure(c, "not_found", NO_SUCH_KEY);
-    const { record, hash } = key;
-    return audited(c, "key.delete", record.id, { name: record.name }, async () => {
+    const { stored } = key;
+    const { record } = stored;
+    if (c.req.query("permanent") !== "true") {
+      if (record.deletedAtMs !== null) return asItIs(c, key);
+      return change(c, "key.delete", key, { deletedAtMs: Date.now() });
+    }
+    return audited(c, "key.delete_permanently", record.id, { name: record.name }, async () => {
       // The meter first: it refuses at once, while the store may serve the record for a minute.
-      const policy = { ...policyOf(record), deleted: true, version: record.version + 1 };
-      await configure(c, policy, record);
-      await c.get("services").keyStore.remove(key);
-      c.get("services").keys.forget(hash);
-      return { done: true, result: success(c, { id: record.id, deleted: true }) };
+      const gone = { ...record, deletedAtMs: Date.now(), version: record.version + 1 };
+      if (!(await configure(c, { hash: stored.hash, record: gone }))) return tooLate(c);
+      await c.get("services").keyStore.remove(stored);
+      c.get("services").keys.forget(stored.hash);
+      return { done: true, result: success(c, { id: record.id, deleted: true, permanent: true }) };
     });
   });
+
+/** A key as it now stands, and when it was first used. */
+interface FoundKey {
+  stored: StoredKey;
+  /** The meter knows of a change that the store does not show. */
+  isAhead: boolean;
+  activatedAtMs: number | null;
+}
 
 /** Writes a changed record: to the meter, which makes it hold from now on, then to the store. */
 async function change(
   c: AdminContext,
   action: string,
-  { hash, record }: StoredKey,
+  { stored, activatedAtMs }: FoundKey,
   patch: Partial<KeyRecord>,
 ): Promise<Response> {
+  const { hash, record } = stored;
   const changed: KeyRecord = { ...record, ...patch, version: record.version + 1 };
   const before = Object.fromEntries(
     Object.keys(patch).map((field) => [field, record[field as keyof KeyRecord]]),
   );
   return audited(c, action, record.id, { before, after: patch }, async () => {
-    if (!(await configure(c, policyOf(changed), changed))) {
-      const message = "The key was changed by someone else just now. Look at it again, then retry.";
-      return { done: false, result: failure(c, "conflict", message) };
-    }
-    await c.get("services").keyStore.put({ hash, record: changed });
+    const next = { hash, record: changed };
+    if (!(await configure(c, next))) return tooLate(c);
+    await c.get("services").keyStore.put(next, record);
     c.get("services").keys.forget(hash);
-    return { done: true, result: success(c, shown(changed)) };
+    return { done: true, result: success(c, shown(changed, activatedAtMs)) };
   });
 }
 
-/** The key as it now stands: the store may be a minute behind what the meter was told. */
-async function find(c: AdminContext): Promise<StoredKey | null> {
-  const { keyStore } = c.get("services");
-  const stored = await keyStore.findById(c.req.param("id") ?? "");
+/** Nothing is to be changed; but a write that failed before is made up for. */
+async function asItIs(c: AdminContext, { stored, activatedAtMs, isAhead }: FoundKey) {
+  if (isAhead) await c.get("services").keyStore.put(stored, null);
+  return success(c, shown(stored.record, activatedAtMs));
+}
+
+function tooLate(c: AdminContext) {
+  const message = "The key was changed by someone else just now. Look at it again, then retry.";
+  return { done: false, result: failure(c, "conflict", message) };
+}
+
+/** The store may be a minute behind what the meter was told. */
+async function find(c: Context<AdminEnv, "/:id">): Promise<FoundKey | null> {
+  const { keyStore, meter } = c.get("services");
+  const stored = await keyStore.findById(c.req.param("id"));
   if (stored === null) return null;
-  const { record, hash } = stored;
   const latest = await callObject(
-    () => c.get("services").meter(record.id),
-    (meter) => meter.latest(),
+    () => meter(stored.record.id),
+    (object) => object.latest(),
   );
-  if (latest?.policy.deleted) return null;
-  const newer = latest?.record ?? null;
-  return newer !== null && newer.version > record.version ? { hash, record: newer } : stored;
+  const told = latest?.stored ?? null;
+  const isAhead = told !== null && told.record.version > stored.record.version;
+  return {
+    stored: isAhead ? told : stored,
+    isAhead,
+    activatedAtMs: latest?.activatedAtMs ?? null,
+  };
 }
 
-function configure(c: AdminContext, policy: KeyPolicy, record: KeyRecord): Promise<boolean> {
+function configure(c: AdminContext, stored: StoredKey): Promise<boolean> {
   return callObject(
-    () => c.get("services").meter(record.id),
-    (meter) => meter.configure(policy, record),
+    () => c.get("services").meter(stored.record.id),
+    (meter) => meter.configure(policyOf(stored.record), stored),
   );
 }
 
-/** A key as people see it. */
-function shown(record: KeyRecord) {
+/**
+ * A key as people see it.
+ *
+ * @param activatedAtMs when it was first used, where that is known
+ */
+function shown(record: KeyRecord, activatedAtMs: number | null) {
   const iso = (atMs: number | null) => (atMs === null ? null : new Date(atMs).toISOString());
+  const use = { mark: null, model: null, activatedAtMs };
+  const refusal =
+    refusalOf(policyOf(record), use, Date.now())?.kind.replace("key_", "") ?? "active";
   return {
     id: record.id,
     name: record.name,
     description: record.description,
     hint: record.hint,
-    enabled: record.enabled,
     /** "active", or why the key is refused. */
-    status: refusalOf(policyOf(record), Date.now())?.kind.replace("key_", "") ?? "active",
+    status: record.deletedAtMs === null ? refusal : "deleted",
+    ...shownSettings(record),
     createdAt: iso(record.createdAtMs),
-    expiresAt: iso(record.expiresAtMs),
+    activatedAt: iso(activatedAtMs),
     revokedAt: iso(record.revokedAtMs),
+    deletedAt: iso(record.deletedAtMs),
   };
 }

@@ -1,7 +1,7 @@
 import * as v from "valibot";
-import { KEY_DESCRIPTION_MAX_CHARS, KEY_NAME_MAX_CHARS } from "../keys/key-record.ts";
 import { fail, ok, type Result } from "../result.ts";
 import type { AdminContext } from "./envelope.ts";
+import { descriptionSchema, nameSchema, tagsSchema } from "./key-fields.ts";
 
 /** Larger than any admin body. */
 const MAX_BODY_BYTES = 256 * 1024;
@@ -9,22 +9,6 @@ const MAX_NAMED_PROBLEMS = 3;
 const SECRET_MAX_CHARS = 8_000;
 const PASTE_MAX_CHARS = 4_000;
 
-const nameSchema = v.pipe(
-  v.string(),
-  v.trim(),
-  v.nonEmpty("must not be empty"),
-  v.maxLength(KEY_NAME_MAX_CHARS),
-  v.regex(/^\P{Cc}*$/u, "must not hold control characters"),
-);
-const descriptionSchema = v.pipe(v.string(), v.trim(), v.maxLength(KEY_DESCRIPTION_MAX_CHARS));
-/** ISO 8601 with a zone, or null for never; unix milliseconds afterwards. */
-const timeSchema = v.nullable(
-  v.pipe(
-    v.string(),
-    v.isoTimestamp("must be a time such as 2027-01-31T00:00:00Z"),
-    v.transform((text) => Date.parse(text)),
-  ),
-);
 const idSchema = v.pipe(v.string(), v.uuid());
 /** What goes into a header: visible ASCII, nothing else. */
 const secretSchema = v.pipe(
@@ -48,23 +32,10 @@ export const loginSchema = v.strictObject({
   password: v.pipe(v.string(), v.maxLength(1_000)),
 });
 
-export const createKeySchema = v.strictObject({
-  name: nameSchema,
-  description: v.optional(descriptionSchema, ""),
-  enabled: v.optional(v.boolean(), true),
-  expiresAt: v.optional(timeSchema, null),
-});
-
-export const updateKeySchema = v.strictObject({
-  name: v.optional(nameSchema),
-  description: v.optional(descriptionSchema),
-  enabled: v.optional(v.boolean()),
-  expiresAt: v.optional(timeSchema),
-});
-
 const accountSettings = {
   name: nameSchema,
   description: v.optional(descriptionSchema, ""),
+  tags: v.optional(tagsSchema, []),
   priority: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100)), 50),
   enabled: v.optional(v.boolean(), true),
 };
@@ -93,6 +64,7 @@ export const updateAccountSchema = v.strictObject({
   ...credentialFields,
   name: v.optional(accountSettings.name),
   description: v.optional(descriptionSchema),
+  tags: v.optional(tagsSchema),
   priority: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100))),
   enabled: v.optional(v.boolean()),
   proxy: v.optional(v.nullable(proxySchema)),
@@ -116,6 +88,13 @@ export const exchangeCodeSchema = v.pipe(
     "needs either authorizationCode or callbackUrl",
   ),
 );
+
+/** How long a replaced secret may go on working. */
+const GRACE_MAX_HOURS = 30 * 24;
+
+export const rotateKeySchema = v.strictObject({
+  graceHours: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(GRACE_MAX_HOURS)), 0),
+});
 
 export type BodyError = { code: "bad_request" | "body_too_large"; message: string };
 

@@ -1,16 +1,34 @@
+import type { KVNamespace } from "@cloudflare/workers-types";
 import { type KeyRecord, parseKeyRecord } from "./key-record.ts";
-import { type KeyPage, type KeyStore, KeyStoreUnavailable, type StoredKey } from "./key-store.ts";
+import {
+  type KeyPage,
+  type KeyQuery,
+  type KeyStore,
+  KeyStoreUnavailable,
+  type StoredKey,
+} from "./key-store.ts";
 
 /**
  * Layout (docs/storage-schema.md):
  * - `key:<hash>` holds the record as JSON: the one read of the hot path;
- * - `id:<id>` holds the hash, with the record as metadata, so that a page of the list is one
- *   operation and needs no read per key.
+ * - `id:<id>` holds hash and record, and the record again as metadata where it fits, so that a page
+ *   of the list is one operation;
+ * - `name:<text>.<id>` and `tag:<text>.<id>` are there to be listed by prefix; see {@link indexText}.
  */
 const RECORD_PREFIX = "key:";
 const ID_PREFIX = "id:";
-/** Workers KV refuses metadata over 1024 bytes; a longer record leaves out its description. */
+const NAME_PREFIX = "name:";
+const TAG_PREFIX = "tag:";
+/** Workers KV refuses longer metadata. */
 const METADATA_MAX_BYTES = 1024;
+/** So many keys can be read in one operation. */
+const BULK_MAX_KEYS = 100;
+/** Workers KV refuses a shorter life. */
+const MIN_TTL_SECONDS = 60;
+/** Four digits each, with prefix and id below the 512 bytes that a name in Workers KV may have. */
+const INDEXED_MAX_CHARS = 100;
+
+const encoder = new TextEncoder();
 
 /** The relay keys in Workers KV: replicated everywhere, and up to a minute behind the last write. */
 export class KvKeyStore implements KeyStore {
@@ -22,47 +40,122 @@ export class KvKeyStore implements KeyStore {
   }
 
   async findByHash(hash: string): Promise<KeyRecord | null> {
-    const stored = await guarded(() => this.#kv.get<unknown>(RECORD_PREFIX + hash, "json"));
-    if (stored === null) return null;
-    const record = parseKeyRecord(stored);
-    if (record === null) throw new KeyStoreUnavailable("a stored key record cannot be read");
-    return record;
+    const value = await guarded(() => this.#kv.get<unknown>(RECORD_PREFIX + hash, "json"));
+    return value === null ? null : readable(parseKeyRecord(value));
   }
 
   async findById(id: string): Promise<StoredKey | null> {
-    const hash = await guarded(() => this.#kv.get(ID_PREFIX + id));
-    if (hash === null) return null;
-    const record = await this.findByHash(hash);
-    return record === null ? null : { hash, record };
+    const value = await guarded(() => this.#kv.get<unknown>(ID_PREFIX + id, "json"));
+    return value === null ? null : readable(parseStoredKey(value));
   }
 
-  async put({ hash, record }: StoredKey): Promise<void> {
-    // Listed before it works: should the second write fail, the operator sees the key and can delete it.
-    await guarded(() => this.#kv.put(ID_PREFIX + record.id, hash, { metadata: listed(record) }));
-    await guarded(() => this.#kv.put(RECORD_PREFIX + hash, JSON.stringify(record)));
-  }
-
-  async remove({ hash, record }: StoredKey): Promise<void> {
-    await guarded(() => this.#kv.delete(RECORD_PREFIX + hash));
-    await guarded(() => this.#kv.delete(ID_PREFIX + record.id));
-  }
-
-  async list({ cursor, limit }: { cursor: string | null; limit: number }): Promise<KeyPage> {
-    const page = await guarded(() =>
-      this.#kv.list<unknown>({ prefix: ID_PREFIX, limit, ...(cursor === null ? {} : { cursor }) }),
+  /**
+   * Found before listed, listed before it works, and forgotten where it is found no more only at
+   * the end: whatever fails in between, no key works that is not listed, and the next try mends it.
+   */
+  async put({ hash, record }: StoredKey, before: KeyRecord | null): Promise<void> {
+    const has = indexEntries(record);
+    const told = before === null ? [] : indexEntries(before);
+    // A write that failed half-way may have left less behind than the caller thinks.
+    const listed = before === null ? null : await this.findById(record.id);
+    const found = listed === null ? [] : indexEntries(listed.record);
+    await this.#write(has.filter((entry) => !(told.includes(entry) && found.includes(entry))));
+    const json = JSON.stringify(record);
+    const fits = encoder.encode(json).byteLength <= METADATA_MAX_BYTES;
+    await guarded(() =>
+      this.#kv.put(
+        ID_PREFIX + record.id,
+        JSON.stringify({ hash, record }),
+        fits ? { metadata: record } : {},
+      ),
     );
-    const keys: KeyRecord[] = [];
-    for (const entry of page.keys) {
-      const record = parseKeyRecord(entry.metadata);
-      if (record !== null) keys.push(record);
+    await guarded(() => this.#kv.put(RECORD_PREFIX + hash, json));
+    const had = new Set([...told, ...found]);
+    await this.#delete([...had].filter((entry) => !has.includes(entry)));
+  }
+
+  /** Workers KV keeps it for at least a minute: the key's meter knows the exact time. */
+  async retire(hash: string, record: KeyRecord, untilMs: number): Promise<void> {
+    const seconds = Math.ceil((untilMs - Date.now()) / 1000);
+    const expirationTtl = Math.max(seconds, MIN_TTL_SECONDS);
+    await guarded(() =>
+      this.#kv.put(RECORD_PREFIX + hash, JSON.stringify(record), { expirationTtl }),
+    );
+  }
+
+  async dropHash(hash: string): Promise<void> {
+    await this.#delete([RECORD_PREFIX + hash]);
+  }
+
+  /** Listed until the end: what no longer works can be seen, and removed again if that failed. */
+  async remove({ hash, record }: StoredKey): Promise<void> {
+    const listed = await this.findById(record.id);
+    const hashes = new Set([hash, listed?.hash ?? hash]);
+    const entries = [record, listed?.record ?? record].flatMap(indexEntries);
+    await this.#delete([...hashes].map((each) => RECORD_PREFIX + each));
+    await this.#delete([...new Set(entries)]);
+    await this.#delete([ID_PREFIX + record.id]);
+  }
+
+  async list(query: KeyQuery): Promise<KeyPage> {
+    const { cursor, limit } = query;
+    const prefix = listPrefix(query);
+    const page = await guarded(() =>
+      this.#kv.list<unknown>({ prefix, limit, ...(cursor === null ? {} : { cursor }) }),
+    );
+    const listed = new Map<string, KeyRecord | null>();
+    for (const { name, metadata } of page.keys) {
+      const id = prefix === ID_PREFIX ? name.slice(ID_PREFIX.length) : idOfMember(name);
+      listed.set(id, parseKeyRecord(metadata));
     }
-    return { keys, cursor: page.list_complete ? null : page.cursor };
+    const missing = [...listed].flatMap(([id, record]) => (record === null ? [id] : []));
+    for (const [id, record] of await this.#records(missing)) listed.set(id, record);
+    const keys = [...listed.values()].filter((record) => record !== null);
+    return {
+      keys: keys.filter((record) => isAskedFor(record, query)),
+      cursor: page.list_complete ? null : page.cursor,
+    };
+  }
+
+  /** Those of the records that are there. */
+  async #records(ids: string[]): Promise<[string, KeyRecord][]> {
+    const batches = inBatches(ids, BULK_MAX_KEYS).map((batch) =>
+      guarded(() =>
+        this.#kv.get<unknown>(
+          batch.map((id) => ID_PREFIX + id),
+          "json",
+        ),
+      ),
+    );
+    const values = (await Promise.all(batches)).flatMap((batch) => [...batch]);
+    return values.flatMap(([name, value]): [string, KeyRecord][] =>
+      value === null
+        ? []
+        : [[name.slice(ID_PREFIX.length), readable(parseStoredKey(value)).record]],
+    );
+  }
+
+  async #write(entries: string[]): Promise<void> {
+    await guarded(() => Promise.all(entries.map((name) => this.#kv.put(name, ""))));
+  }
+
+  async #delete(names: string[]): Promise<void> {
+    await guarded(() => Promise.all(names.map((name) => this.#kv.delete(name))));
   }
 }
 
-function listed(record: KeyRecord): KeyRecord {
-  const bytes = new TextEncoder().encode(JSON.stringify(record)).byteLength;
-  return bytes <= METADATA_MAX_BYTES ? record : { ...record, description: "" };
+/** The names under which a record is found by name and by tag. */
+function indexEntries({ id, name, tags }: KeyRecord): string[] {
+  return [
+    NAME_PREFIX + member(indexText(folded(name)), id),
+    ...new Set(tags.map((tag) => TAG_PREFIX + member(indexText(tag), id))),
+  ];
+}
+
+function listPrefix({ namePrefix, tag }: KeyQuery): string {
+  if (tag !== undefined) return TAG_PREFIX + member(indexText(tag), "");
+  if (namePrefix !== undefined) return NAME_PREFIX + indexText(folded(namePrefix));
+  return ID_PREFIX;
 }
 
 async function guarded<T>(operation: () => Promise<T>): Promise<T> {
@@ -71,4 +164,60 @@ async function guarded<T>(operation: () => Promise<T>): Promise<T> {
   } catch (cause) {
     throw new KeyStoreUnavailable("Workers KV did not answer", { cause });
   }
+}
+
+/**
+ * A text without its case. Character by character: lower case as a whole depends on what follows
+ * (the Greek sigma), and a prefix would not match.
+ */
+export function folded(text: string): string {
+  let result = "";
+  for (const character of text.normalize("NFC")) result += character.toUpperCase().toLowerCase();
+  return result;
+}
+
+/**
+ * A text as it stands in an index: four hex digits a UTF-16 unit. Any text whatever becomes plain
+ * ASCII that sorts as the text does, and begins with what its beginning becomes. A longer one is cut.
+ */
+export function indexText(text: string): string {
+  let hex = "";
+  for (let at = 0; at < Math.min(text.length, INDEXED_MAX_CHARS); at += 1) {
+    hex += text.charCodeAt(at).toString(16).padStart(4, "0");
+  }
+  return hex;
+}
+
+/** An entry of an index. A full stop sorts before every digit: "ab" comes before "abc". */
+export function member(text: string, id: string): string {
+  return `${text}.${id}`;
+}
+
+export function idOfMember(entry: string): string {
+  return entry.slice(entry.indexOf(".") + 1);
+}
+
+/** An index may have cut a name, or be behind the record: the record decides. */
+export function isAskedFor(record: KeyRecord, { namePrefix, tag }: KeyQuery): boolean {
+  if (tag !== undefined && !record.tags.includes(tag)) return false;
+  return namePrefix === undefined || folded(record.name).startsWith(folded(namePrefix));
+}
+
+/** Reads hash and record as they are stored together. @returns null where they cannot be read */
+export function parseStoredKey(value: unknown): StoredKey | null {
+  const { hash, record } = (value ?? {}) as { hash?: unknown; record?: unknown };
+  const parsed = parseKeyRecord(record);
+  return typeof hash === "string" && parsed !== null ? { hash, record: parsed } : null;
+}
+
+/** What cannot be read is an outage, never "no such key". */
+export function readable<T>(parsed: T | null): T {
+  if (parsed === null) throw new KeyStoreUnavailable("a stored key record cannot be read");
+  return parsed;
+}
+
+export function inBatches<T>(items: readonly T[], size: number): T[][] {
+  const batches: T[][] = [];
+  for (let at = 0; at < items.length; at += size) batches.push(items.slice(at, at + size));
+  return batches;
 }

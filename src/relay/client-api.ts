@@ -37,8 +37,8 @@ export async function clientApi(
       return relay(request, services.value, ctx, path + search, path === "/v1/messages");
     }
     case "/v1/models":
-      return withKey(request, services.value, "GET", () =>
-        listModels(request, services.value, ctx),
+      return withKey(request, services.value, "GET", (key) =>
+        listModels(request, services.value, ctx, key.models),
       );
     case "/v1/usage":
     case "/v1/key-info":
@@ -47,8 +47,8 @@ export async function clientApi(
   const modelId = MODEL_PATH.exec(path)?.[1];
   if (modelId !== undefined) {
     const id = decoded(modelId);
-    return withKey(request, services.value, "GET", async () => {
-      const model = await findModel(id, request, services.value, ctx);
+    return withKey(request, services.value, "GET", async (key) => {
+      const model = await findModel(id, services.value, ctx, key.models);
       return model ?? refused({ kind: "model_unknown", model: id.slice(0, 100) }, services.value);
     });
   }
@@ -77,13 +77,13 @@ async function withKey(
 async function goodKey(request: Request, services: Services): Promise<Result<KeyRecord, Refusal>> {
   const identified = await identify(request.headers, services.keys);
   if (!identified.ok) return identified;
-  const key = identified.value;
+  const { record, mark } = identified.value;
   try {
     const refusal = await callObject(
-      () => services.meter(key.id),
-      (meter) => meter.check(policyOf(key)),
+      () => services.meter(record.id),
+      (meter) => meter.check({ policy: policyOf(record), mark, model: null }),
     );
-    return refusal === null ? ok(key) : fail(refusal);
+    return refusal === null ? ok(record) : fail(refusal);
   } catch {
     return fail({ kind: "meter_unavailable" });
   }
@@ -92,7 +92,7 @@ async function goodKey(request: Request, services: Services): Promise<Result<Key
 async function reportKey(path: string, key: KeyRecord, services: Services): Promise<Response> {
   const usage = await callObject(
     () => services.meter(key.id),
-    (meter) => meter.usage(),
+    (meter) => meter.usage(policyOf(key)),
   );
   const report = path === "/v1/usage" ? usageAnswer : keyInfoAnswer;
   return Response.json(report(key, usage, Date.now()), {

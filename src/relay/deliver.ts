@@ -27,6 +27,8 @@ export interface DeliveryOptions {
   stripRateLimits: boolean;
   /** False where nothing of the answer needs to be read. */
   metered: boolean;
+  /** Tells that the client's connection was reset. */
+  clientSignal: AbortSignal;
   /** Called once, as soon as the message's id is known. */
   onMessageId: (messageId: string) => void;
 }
@@ -65,6 +67,7 @@ export async function deliver(sent: Sent, options: DeliveryOptions): Promise<Del
     length: length === null ? null : Number(length),
     decoding: decodingOf(answer.headers),
     abort: sent.abort,
+    clientSignal: options.clientSignal,
     onMessageId: options.onMessageId,
     silenceTimeoutMs: SILENCE_TIMEOUT_MS,
   });

@@ -1,10 +1,17 @@
 import type { KeyCache } from "../keys/key-cache.ts";
 import { hashKey, isKeyShape } from "../keys/key-format.ts";
-import type { KeyRecord } from "../keys/key-record.ts";
+import { type KeyRecord, markOf } from "../keys/key-record.ts";
 import { fail, ok, type Result } from "../result.ts";
 import type { Refusal } from "./refusal.ts";
 
 const BEARER = /^bearer +/i;
+
+/** A key that a request showed. */
+export interface ShownKey {
+  record: KeyRecord;
+  /** Which of the key's secrets it was. */
+  mark: string;
+}
 
 /**
  * Step 1: whose request is this? The key's own switches are judged by its meter, which knows of a
@@ -13,17 +20,18 @@ const BEARER = /^bearer +/i;
 export async function identify(
   headers: Headers,
   keys: KeyCache,
-): Promise<Result<KeyRecord, Refusal>> {
+): Promise<Result<ShownKey, Refusal>> {
   const plainKey = keyFrom(headers);
   if (plainKey === null) return fail({ kind: "key_missing" });
   if (!isKeyShape(plainKey)) return fail({ kind: "key_malformed" });
   const hash = await hashKey(plainKey);
+  const mark = markOf(hash);
   const fresh = keys.peek(hash);
-  if (fresh !== null) return ok(fresh);
+  if (fresh !== null) return ok({ record: fresh, mark });
   const lookup = await keys.find(hash);
   switch (lookup.kind) {
     case "found":
-      return ok(lookup.record);
+      return ok({ record: lookup.record, mark });
     case "unknown":
       return fail({ kind: "key_unknown" });
     case "unavailable":

@@ -1,29 +1,31 @@
-import type { UsageReport, UsageSums } from "../../durable-objects/key-meter/usage-report.ts";
-import type { KeyRecord } from "../keys/key-record.ts";
+import type { MeterReport } from "../../durable-objects/key-meter/meter.ts";
+import type { UsageSums } from "../../durable-objects/key-meter/usage-report.ts";
+import type { CostPeriod } from "../keys/key-limits.ts";
+import { endOf, type KeyRecord } from "../keys/key-record.ts";
 import { nanoDollarsToUsd } from "../upstream/cost.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
 /** `GET /api/v1/usage`: shapes of docs/api.md, superset of the reference system's. */
-export function usageAnswer(key: KeyRecord, usage: UsageReport, nowMs: number) {
+export function usageAnswer(key: KeyRecord, usage: MeterReport, nowMs: number) {
   return {
     usage: usageOf(key, usage, nowMs),
-    limits: limitsOf(key),
+    limits: limitsOf(key, usage),
     timestamp: new Date(nowMs).toISOString(),
   };
 }
 
 /** `GET /api/v1/key-info`. */
-export function keyInfoAnswer(key: KeyRecord, usage: UsageReport, nowMs: number) {
+export function keyInfoAnswer(key: KeyRecord, usage: MeterReport, nowMs: number) {
   return {
     keyInfo: {
       id: key.id,
       name: key.name,
       description: key.description,
       createdAt: isoOrNull(key.createdAtMs),
-      expiresAt: isoOrNull(key.expiresAtMs),
-      limits: limitsOf(key),
+      expiresAt: isoOrNull(endOf(key, usage.activatedAtMs)),
+      limits: limitsOf(key, usage),
       usage: usageOf(key, usage, nowMs),
     },
     timestamp: new Date(nowMs).toISOString(),
@@ -31,7 +33,7 @@ export function keyInfoAnswer(key: KeyRecord, usage: UsageReport, nowMs: number)
 }
 
 /** The sums of a key as the API shows them. Costs in US dollars. */
-export function usageOf(key: KeyRecord, usage: UsageReport, nowMs: number) {
+export function usageOf(key: KeyRecord, usage: MeterReport, nowMs: number) {
   const total = sumsOf(usage.total);
   const ageMs = Math.max(MINUTE_MS, nowMs - key.createdAtMs);
   const days = Math.max(1, Math.ceil(ageMs / DAY_MS));
@@ -76,9 +78,49 @@ function sumsOf(sums: UsageSums) {
   };
 }
 
-/** Every limit that this version enforces; null: unlimited. */
-function limitsOf(key: KeyRecord) {
-  return { expiresAt: isoOrNull(key.expiresAtMs) };
+/** Every limit, what is used of it, and when it resets. Costs in US dollars; null: unlimited. */
+export function limitsOf(key: KeyRecord, { limits, inUse, activatedAtMs }: MeterReport) {
+  const cost = (limit: number | null, period: CostPeriod) => {
+    const { spent, resetAtMs } = inUse.cost[period];
+    return {
+      limit: limit === null ? null : nanoDollarsToUsd(limit),
+      used: nanoDollarsToUsd(spent),
+      resetsAt: isoOrNull(resetAtMs),
+    };
+  };
+  const { window, familyCostPerWeek } = limits;
+  return {
+    expiresAt: isoOrNull(endOf(key, activatedAtMs)),
+    models: key.models,
+    concurrency: { limit: limits.concurrency, used: inUse.concurrency },
+    window:
+      window === null || inUse.window === null
+        ? null
+        : {
+            minutes: window.minutes,
+            requests: { limit: window.requests, used: inUse.window.requests },
+            tokens: { limit: window.tokens, used: inUse.window.tokens },
+            cost: {
+              limit: window.cost === null ? null : nanoDollarsToUsd(window.cost),
+              used: nanoDollarsToUsd(inUse.window.cost),
+            },
+            /** When the oldest request of the window no longer counts. */
+            resetsAt: isoOrNull(inUse.window.resetAtMs),
+          },
+    dailyCost: cost(limits.costPerDay, "daily"),
+    weeklyCost: cost(limits.costPerWeek, "weekly"),
+    monthlyCost: cost(limits.costPerMonth, "monthly"),
+    totalCost: cost(limits.costTotal, "total"),
+    weeklyFamilyCost:
+      familyCostPerWeek === null || inUse.familyCostThisWeek === null
+        ? null
+        : {
+            family: familyCostPerWeek.family,
+            limit: nanoDollarsToUsd(familyCostPerWeek.cost),
+            used: nanoDollarsToUsd(inUse.familyCostThisWeek.spent),
+            resetsAt: isoOrNull(inUse.familyCostThisWeek.resetAtMs),
+          },
+  };
 }
 
 function isoOrNull(atMs: number | null): string | null {

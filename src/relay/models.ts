@@ -1,6 +1,7 @@
 import { choose } from "../accounts/choose.ts";
 import { runAfter } from "../background.ts";
 import { canReachProxies, egressFor } from "../egress/egress.ts";
+import { type ModelRules, mayUse } from "../keys/key-record.ts";
 import { upstreamHeaders } from "../upstream/headers.ts";
 import { builtInModels, type ModelEntry, readModelList } from "../upstream/models.ts";
 import type { Services } from "./services.ts";
@@ -13,8 +14,7 @@ const RETRY_MS = 30_000;
 /** The most that upstream gives on one page. */
 const PAGE_LIMIT = 1_000;
 const DEFAULT_LIMIT = 20;
-/** Where the client named none: the version that every client of that list understands. */
-const DEFAULT_ANTHROPIC_VERSION = "2023-06-01";
+const ANTHROPIC_VERSION = "2023-06-01";
 
 interface CachedModels {
   models: readonly ModelEntry[];
@@ -28,8 +28,9 @@ export async function listModels(
   request: Request,
   services: Services,
   ctx: ExecutionContext,
+  rules: ModelRules,
 ): Promise<Response> {
-  const models = await knownModels(request, services, ctx);
+  const models = await usableModels(services, ctx, rules);
   const query = new URL(request.url).searchParams;
   const limit = Math.min(
     PAGE_LIMIT,
@@ -58,11 +59,11 @@ export async function listModels(
 /** `GET /v1/models/:id`. @returns null where no such model is known */
 export async function findModel(
   id: string,
-  request: Request,
   services: Services,
   ctx: ExecutionContext,
+  rules: ModelRules,
 ): Promise<Response | null> {
-  const models = await knownModels(request, services, ctx);
+  const models = await usableModels(services, ctx, rules);
   // Upstream resolves names without a date to the dated model.
   const model =
     models.find((entry) => entry.id === id) ??
@@ -70,14 +71,23 @@ export async function findModel(
   return model === undefined ? null : Response.json(model);
 }
 
+/** The models that exist and that the key may use. */
+async function usableModels(
+  services: Services,
+  ctx: ExecutionContext,
+  rules: ModelRules,
+): Promise<readonly ModelEntry[]> {
+  const models = await knownModels(services, ctx);
+  return models.filter(({ id }) => mayUse(rules, id));
+}
+
 async function knownModels(
-  request: Request,
   services: Services,
   ctx: ExecutionContext,
 ): Promise<readonly ModelEntry[]> {
   const known = cached.get(services);
   if (known !== undefined && known.askAgainAtMs > Date.now()) return known.models;
-  const asked = await askUpstream(request, services, ctx).catch(() => null);
+  const asked = await askUpstream(services, ctx).catch(() => null);
   const models = asked ?? known?.models ?? builtInModels;
   cached.set(services, {
     models,
@@ -87,7 +97,6 @@ async function knownModels(
 }
 
 async function askUpstream(
-  request: Request,
   services: Services,
   ctx: ExecutionContext,
 ): Promise<readonly ModelEntry[] | null> {
@@ -100,6 +109,7 @@ async function askUpstream(
     keyId: "",
     session: null,
     onlyAccountId: null,
+    boundTo: null,
     exclude: new Set(),
     nowMs: Date.now(),
     canReachProxies,
@@ -109,9 +119,9 @@ async function askUpstream(
   const egress = egressFor(choice.row.hasProxy);
   const credential = await services.credentials.acquire(choice.row.id);
   if (!egress.ok || !credential.ok) return null;
-  const headers = upstreamHeaders(request.headers, credential.value);
-  if (!headers.has("anthropic-version"))
-    headers.set("anthropic-version", DEFAULT_ANTHROPIC_VERSION);
+  // The list is kept for everyone, so nobody's own headers go into asking for it.
+  const headers = upstreamHeaders(new Headers(), credential.value);
+  headers.set("anthropic-version", ANTHROPIC_VERSION);
   const url = `${services.config.anthropicApiUrl}/v1/models?limit=${PAGE_LIMIT}`;
   const answer = await egress.value(url, {
     headers,

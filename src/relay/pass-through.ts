@@ -28,6 +28,8 @@ export interface PassThrough {
   decoding: Decoding;
   /** Cancels upstream. */
   abort: () => void;
+  /** A client that resets its connection is noticed at once, even while upstream is silent. */
+  clientSignal: AbortSignal;
   onMessageId: (messageId: string) => void;
   silenceTimeoutMs: number;
 }
@@ -55,6 +57,7 @@ export function passThrough(options: PassThrough): Delivery {
   const piped = new PipeEnd();
   const tap = new Tap(tapBranch, options, piped);
   const tapped = tap.run();
+  options.clientSignal.addEventListener("abort", options.abort, { once: true });
   const pipe = clientBranch.pipeTo(writable, { preventClose: true, preventAbort: true }).then(
     () => true,
     () => false,
@@ -91,9 +94,14 @@ async function settleBreak(
   tap: Tap,
   tapped: Promise<TapResult>,
 ): Promise<Ending> {
-  const early = await Promise.race([tapped, scheduler.wait(BLAME_WAIT_MS)]);
+  const { clientSignal } = options;
+  const early = clientSignal.aborted
+    ? undefined
+    : await Promise.race([tapped, scheduler.wait(BLAME_WAIT_MS)]);
   const writer = writable.getWriter();
-  if (early?.kind === "broken") return breakOff(options, writer, early.reading);
+  if (early?.kind === "broken" && !clientSignal.aborted) {
+    return breakOff(options, writer, early.reading);
+  }
   options.abort();
   await tap.cancel();
   const result = await tapped;
@@ -107,6 +115,11 @@ async function breakOff(
   writer: WritableStreamDefaultWriter<Uint8Array>,
   reading: UsageReading,
 ): Promise<Ending> {
+  if (reading.end === "error") {
+    // Upstream has said itself that the answer failed.
+    await succeeds(writer.close());
+    return { outcome: "upstream_error", reading };
+  }
   if (isEventStream && decoding.kind === "none" && length === null) {
     const told =
       (await succeeds(writer.write(BROKE_OFF_EVENT))) && (await succeeds(writer.close()));
@@ -222,7 +235,8 @@ class EventSink {
 
   end(): { kind: "ended"; reading: UsageReading; whole: boolean } {
     const reading = this.#events.finish();
-    return { kind: "ended", reading, whole: this.#events.endsCleanly };
+    const whole = this.#events.endsCleanly || this.#events.sawError;
+    return { kind: "ended", reading, whole };
   }
 }
 

@@ -1,9 +1,12 @@
 import type { NoChoice } from "../accounts/choose.ts";
 import type { PolicyRefusal } from "../keys/key-record.ts";
+import type { LimitRefusal } from "../keys/limit-refusal.ts";
+import { nanoDollarsToUsd } from "../upstream/cost.ts";
 
 /** Every reason for which the relay itself answers a client with an error. */
 export type Refusal =
   | PolicyRefusal
+  | LimitRefusal
   | { kind: "key_missing" }
   | { kind: "key_malformed" }
   | { kind: "route_unknown"; path: string }
@@ -18,7 +21,13 @@ export type Refusal =
   | { kind: "field_repeated"; field: string }
   | { kind: "model_unknown"; model: string }
   | { kind: "no_account" }
-  | { kind: "no_account_free"; none: NoChoice; causes: Cause[] }
+  | {
+      kind: "no_account_free";
+      none: NoChoice;
+      causes: Cause[];
+      /** False where accounts are left that were not tried. */
+      allRuledOut: boolean;
+    }
   | { kind: "key_store_unavailable" }
   | { kind: "meter_unavailable" }
   | { kind: "accounts_unavailable" }
@@ -39,6 +48,7 @@ type ErrorType =
   | "authentication_error"
   | "permission_error"
   | "rate_limit_error"
+  | "billing_error"
   | "invalid_request_error"
   | "not_found_error"
   | "request_too_large"
@@ -59,6 +69,8 @@ const SECOND_MS = 1000;
 /** A hiccup of storage is over within seconds. */
 const HICCUP_RETRY_S = 5;
 const UPSTREAM_RETRY_S = 10;
+/** Nobody knows when a running request ends: soon enough not to idle, seldom enough not to press. */
+const CONCURRENCY_RETRY_S = 2;
 /** Where a person must act: clients that wait anyway should not ask often. */
 const PERSON_RETRY_S = 60;
 /** Messages name at most this many accounts' reasons. */
@@ -97,6 +109,32 @@ function wireErrorOf(refusal: Refusal, nowMs: number): WireError {
       return unauthenticated(
         "this relay key is not known here. It was deleted, or belongs to another relay; ask whoever runs this one for a key.",
       );
+    case "key_replaced":
+      return unauthenticated(
+        "this relay key was replaced by a new one. Ask whoever runs this relay for the new key.",
+      );
+    case "model_not_allowed":
+      return forbidden(
+        `this key may not use the model ${refusal.model}. GET /v1/models lists those that it may.`,
+      );
+    case "concurrency_reached":
+      return limited(
+        refusal.limit === 0
+          ? "this key may not run any request."
+          : `this key already runs ${refusal.limit} at once, which is its limit. Try again when one has ended.`,
+        refusal.limit === 0 ? null : CONCURRENCY_RETRY_S,
+      );
+    case "window_reached": {
+      const { measure, limit, minutes, freeAtMs } = refusal;
+      const most = measure === "cost" ? usd(limit) : `${limit} ${measure}`;
+      const until = freeAtMs === null ? "" : ` It has room again at ${utc(freeAtMs)}.`;
+      return limited(
+        `this key may use ${most} in ${minutes} minutes, and has.${until}`,
+        freeAtMs === null ? null : secondsUntil(freeAtMs, nowMs),
+      );
+    }
+    case "spend_limit_reached":
+      return spendLimited(refusal, nowMs);
     case "key_disabled":
       return forbidden("this key is switched off. Ask whoever runs this relay to switch it on.");
     case "key_revoked":
@@ -161,7 +199,7 @@ function wireErrorOf(refusal: Refusal, nowMs: number): WireError {
         true,
       );
     case "no_account_free":
-      return noAccountFree(refusal.none, refusal.causes, nowMs);
+      return noAccountFree(refusal, nowMs);
     case "key_store_unavailable":
       return unavailable(
         "the store of relay keys does not answer, so this key could not be checked. It is not the key's fault; try again.",
@@ -209,17 +247,21 @@ function wireErrorOf(refusal: Refusal, nowMs: number): WireError {
 }
 
 /** All rest: 429 until the first is back. Otherwise the true causes, for a person to mend. */
-function noAccountFree({ standings }: NoChoice, causes: Cause[], nowMs: number): WireError {
+function noAccountFree(
+  { none, causes, allRuledOut }: Extract<Refusal, { kind: "no_account_free" }>,
+  nowMs: number,
+): WireError {
   let first: { untilMs: number; reason: string } | null = null;
   const words = new Set(causes.map((cause) => cause.words));
-  let final = causes.every(({ needsPerson }) => needsPerson);
-  for (const { standing } of standings) {
+  let final = allRuledOut && causes.every(({ needsPerson }) => needsPerson);
+  for (const { standing } of none.standings) {
     switch (standing.kind) {
       case "cooling_down":
         final = false;
         if (first === null || standing.untilMs < first.untilMs) first = standing;
         break;
       case "trouble":
+        if (standing.trouble.untilMs !== null) final = false;
         words.add(TROUBLE_IN_WORDS[standing.trouble.kind]);
         break;
       case "disabled":
@@ -234,7 +276,7 @@ function noAccountFree({ standings }: NoChoice, causes: Cause[], nowMs: number):
       status: 429,
       type: "rate_limit_error",
       message: `every account that could serve this is resting (${first.reason}). The first is back at ${utc(first.untilMs)}.`,
-      retryAfterS: Math.max(1, Math.ceil((first.untilMs - nowMs) / SECOND_MS)),
+      retryAfterS: secondsUntil(first.untilMs, nowMs),
       final,
     };
   }
@@ -252,6 +294,36 @@ const TROUBLE_IN_WORDS = {
   spend_limited: "an account's credit or spend limit is used up",
   org_disabled: "an account's organisation was switched off by Anthropic",
 } as const;
+
+/** As Anthropic's own gateway says it, so that clients show it word for word and do not try again. */
+function spendLimited(
+  { period, family, limit, resetAtMs }: Extract<LimitRefusal, { kind: "spend_limit_reached" }>,
+  nowMs: number,
+): WireError {
+  const which = family === null ? period : `${period} for ${family} models`;
+  const resets = resetAtMs === null ? "" : `; resets ${utc(resetAtMs)}`;
+  return {
+    status: 429,
+    type: "billing_error",
+    message: `spend limit reached (${which}, ${usd(limit)}${resets}). Ask whoever runs this relay to raise it.`,
+    ...(resetAtMs === null ? {} : { retryAfterS: secondsUntil(resetAtMs, nowMs) }),
+    final: true,
+  };
+}
+
+/** @param retryAfterS null where no waiting helps */
+function limited(message: string, retryAfterS: number | null): WireError {
+  const rest = retryAfterS === null ? { final: true } : { retryAfterS, final: false };
+  return { status: 429, type: "rate_limit_error", message, ...rest };
+}
+
+function usd(nanoDollars: number): string {
+  return `$${nanoDollarsToUsd(nanoDollars)}`;
+}
+
+function secondsUntil(atMs: number, nowMs: number): number {
+  return Math.max(1, Math.ceil((atMs - nowMs) / SECOND_MS));
+}
 
 function unauthenticated(message: string): WireError {
   return { status: 401, type: "authentication_error", message, final: true };

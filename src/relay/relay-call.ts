@@ -10,6 +10,8 @@ export interface RelayCall {
   requestId: string;
   startedAtMs: number;
   key: KeyRecord;
+  /** Which of the key's secrets was shown. */
+  keyMark: string;
   /** Path and query as upstream knows them. */
   upstreamPath: string;
   /** Only messages are leased, metered and billed. */

@@ -5,7 +5,7 @@ import { newRequestId } from "../request-id.ts";
 import { fail, ok, type Result } from "../result.ts";
 import { modelFamily } from "../upstream/model-names.ts";
 import { emptyReading } from "../upstream/usage.ts";
-import { deliver, type Ending } from "./deliver.ts";
+import { type Delivery, deliver, type Ending } from "./deliver.ts";
 import { identify } from "./identify.ts";
 import { readMessageFields, SESSION_MAX_CHARS } from "./message-fields.ts";
 import { dropBody, readBody } from "./read-body.ts";
@@ -16,6 +16,8 @@ import type { Services } from "./services.ts";
 import { settle } from "./settle.ts";
 import type { Outcome } from "./settlement.ts";
 
+const NO_BODY = new Uint8Array();
+
 /**
  * The walk of one request (docs/architecture.md): identify, read, choose, acquire, send, stream,
  * settle. Framework-free: a `Request` in, a `Response` out.
@@ -23,7 +25,21 @@ import type { Outcome } from "./settlement.ts";
  * @param upstreamPath path and query as upstream knows them
  * @param metered true for messages; `count_tokens` is never leased, billed or limited by cost
  */
-export async function relay(
+export function relay(
+  request: Request,
+  services: Services,
+  ctx: ExecutionContext,
+  upstreamPath: string,
+  metered: boolean,
+): Promise<Response> {
+  const answered = walk(request, services, ctx, upstreamPath, metered);
+  // A client that leaves before the answer would take everything along that nothing waits for, and
+  // an admitted request would never be settled.
+  runAfter(ctx, services.log, "relay", answered);
+  return answered;
+}
+
+async function walk(
   request: Request,
   services: Services,
   ctx: ExecutionContext,
@@ -45,7 +61,7 @@ export async function relay(
     await dropBody(request);
     return refused(identified.error);
   }
-  const key = identified.value;
+  const { record: key, mark: keyMark } = identified.value;
   const body = await readBody(request);
   if (!body.ok) return refused(body.error);
   const fields = readMessageFields(body.value);
@@ -58,6 +74,7 @@ export async function relay(
     requestId,
     startedAtMs,
     key,
+    keyMark,
     upstreamPath,
     metered,
     body: body.value,
@@ -80,6 +97,8 @@ export async function relay(
     services.log("error", "request.failed", { requestId, error: describeError(error) });
     sent = { outcome: fail({ kind: "internal" }), attempts: [] };
   }
+  // An account has answered, or none will: the stream must not hold the body to its end.
+  call.body = NO_BODY;
   if (!sent.outcome.ok) {
     const refusal = sent.outcome.error;
     const answer = refused(refusal);
@@ -89,14 +108,21 @@ export async function relay(
   }
 
   const firstByteAtMs = Date.now();
-  const { response, ended: ending } = await deliver(sent.outcome.value, {
-    requestId,
-    stripRateLimits: services.config.stripRateLimitHeaders,
-    metered,
-    onMessageId: (messageId) => rememberThread(call, messageId, sent),
-  });
-  const answer = response ?? refused({ kind: "answer_broke_off" });
-  settleLater(call, sent, ending, answer.status, firstByteAtMs);
+  let delivery: Delivery;
+  try {
+    delivery = await deliver(sent.outcome.value, {
+      requestId,
+      stripRateLimits: services.config.stripRateLimitHeaders,
+      metered,
+      clientSignal: request.signal,
+      onMessageId: (messageId) => rememberThread(call, messageId, sent),
+    });
+  } catch (error) {
+    services.log("error", "request.failed", { requestId, error: describeError(error) });
+    delivery = { response: null, ended: Promise.resolve(ended("truncated")) };
+  }
+  const answer = delivery.response ?? refused({ kind: "answer_broke_off" });
+  settleLater(call, sent, delivery.ended, answer.status, firstByteAtMs);
   return answer;
 }
 
@@ -107,22 +133,24 @@ interface Admitted {
 /** Step 4, the key's half: may this request pass now? */
 async function admit(call: RelayCall): Promise<Result<Admitted, Refusal>> {
   const { services, key, requestId, fields, metered } = call;
-  const policy = policyOf(key);
-  const { previousMessageId } = fields;
+  const { model, previousMessageId } = fields;
+  const use = { policy: policyOf(key), mark: call.keyMark, model };
   // What this isolate relayed a moment ago may not have reached the meter yet.
   const remembered =
-    previousMessageId === null ? null : (services.threads.get(previousMessageId) ?? null);
+    previousMessageId === null
+      ? null
+      : (services.threads.get(`${key.id} ${previousMessageId}`) ?? null);
   try {
     if (!metered) {
       const refusal = await callObject(
         () => services.meter(key.id),
-        (meter) => meter.check(policy),
+        (meter) => meter.check(use),
       );
       return refusal === null ? ok({ threadAccountId: remembered }) : fail(refusal);
     }
     const admitted = await callObject(
       () => services.meter(key.id),
-      (meter) => meter.admit({ requestId, policy, model: fields.model, previousMessageId }),
+      (meter) => meter.admit({ ...use, requestId, previousMessageId }),
     );
     if (!admitted.ok) return fail(admitted.error);
     return ok({ threadAccountId: remembered ?? admitted.value.threadAccountId });
@@ -151,7 +179,7 @@ function rememberThread(call: RelayCall, messageId: string, sent: SendResult): v
   if (!call.fields.thread || !sent.outcome.ok) return;
   const { services, key, ctx } = call;
   const { accountId } = sent.outcome.value;
-  services.threads.set(messageId, accountId);
+  services.threads.set(`${key.id} ${messageId}`, accountId);
   const told = callObject(
     () => services.meter(key.id),
     (meter) => meter.rememberMessage(messageId, accountId),

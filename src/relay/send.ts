@@ -66,6 +66,7 @@ export class Sender {
   #accountsTried = 0;
   #sends = 0;
   #overloaded = 0;
+  #backsOff = false;
   /** The last error answer of upstream, passed on where no account is left. */
   #lastAnswer: Sent | null = null;
   #unreachable: { timedOut: boolean } | null = null;
@@ -74,9 +75,12 @@ export class Sender {
     this.#call = call;
   }
 
-  /** Chooses and gets a credential ahead, while the key's meter is asked. Sends nothing. */
+  /**
+   * Chooses and gets a credential ahead, while the key's meter is asked. Sends nothing, and never
+   * rejects: what fails here is met again by `send`, which settles.
+   */
   async prepare(): Promise<void> {
-    this.#prepared = await this.#ready();
+    this.#prepared = await this.#ready().catch(() => null);
   }
 
   /** @param onlyAccountId the account that a thread's message must go to, and to no other */
@@ -85,13 +89,14 @@ export class Sender {
     for (;;) {
       const ready = this.#prepared ?? (await this.#ready());
       this.#prepared = null;
+      if (this.#call.request.signal.aborted) return this.#giveUp({ kind: "client_gone" });
       if (!ready.ok) return this.#giveUp(ready.error);
       this.#accountsTried += 1;
       const sent = await this.#serve(ready.value);
       if (sent !== null) return { outcome: ok(sent), attempts: this.#attempts };
-      if (this.#call.request.signal.aborted) return this.#giveUp({ kind: "client_gone" });
       this.#exclude.add(ready.value.row.id);
       if (!this.#mayGoOn()) return this.#giveUp(this.#noneFree());
+      if (this.#backsOff) await this.#backOff();
     }
   }
 
@@ -132,13 +137,19 @@ export class Sender {
       session,
       // An account that is gone took its threads along: upstream says so to whichever is asked.
       onlyAccountId: only !== null && rows.some(({ id }) => id === only) ? only : null,
+      boundTo: key.boundTo,
       exclude: this.#exclude,
       nowMs: Date.now(),
       canReachProxies,
       inFlight: (id) => services.inFlight.get(id) ?? 0,
     });
     if (choice.ok) return ok(choice.row);
-    return fail({ kind: "no_account_free", none: choice.none, causes: this.#causes });
+    return fail({
+      kind: "no_account_free",
+      none: choice.none,
+      causes: this.#causes,
+      allRuledOut: true,
+    });
   }
 
   async #acquire(row: RosterRow, rejectedGeneration: number | null): Promise<Credential | null> {
@@ -164,16 +175,17 @@ export class Sender {
     }
     if (nextStep(verdict) === "deliver") return sent;
     sent?.release();
+    this.#backsOff = false;
     switch (verdict.kind) {
       case "overloaded":
         this.#overloaded += 1;
         this.#lastAnswer = sent;
-        await this.#backOff();
+        this.#backsOff = true;
         break;
       case "server_error":
       case "unreachable":
         this.#lastAnswer = sent ?? this.#lastAnswer;
-        await this.#backOff();
+        this.#backsOff = true;
         break;
       case "rate_limited":
         this.#lastAnswer = sent;
@@ -182,7 +194,7 @@ export class Sender {
         // Its wording would blame the client's own account: the relay says it in its own words.
         this.#causes.push({
           words: "an account's credit or spend limit is used up",
-          needsPerson: true,
+          needsPerson: verdict.untilMs === null,
         });
     }
     return null;
@@ -264,7 +276,8 @@ export class Sender {
   }
 
   #noneFree(): Refusal {
-    return { kind: "no_account_free", none: { standings: [] }, causes: this.#causes };
+    const none = { standings: [] };
+    return { kind: "no_account_free", none, causes: this.#causes, allRuledOut: false };
   }
 
   #mayGoOn(): boolean {

@@ -53,7 +53,7 @@ function makeServices(env: Env): Result<Services, string[]> {
   const account = (id: string) => remote(env.CLAUDE_ACCOUNT, id);
   const fleet = () => remote(env.FLEET, FLEET_NAME);
   const { encryptionKey, previousEncryptionKeys } = config.value;
-  let vault: Promise<Vault> | null = null;
+  let vault: Vault | null = null;
   return ok({
     config: config.value,
     log: makeLogger(config.value.logLevel, {}),
@@ -64,8 +64,9 @@ function makeServices(env: Env): Result<Services, string[]> {
     inFlight: new Map(),
     failing: new Set(),
     threads: new RecentMap(MAX_THREAD_MESSAGES),
-    vault: () => {
-      vault ??= Vault.open(encryptionKey, previousEncryptionKeys);
+    // The result is kept, not the promise: one that belongs to another request may never resolve.
+    vault: async () => {
+      vault ??= await Vault.open(encryptionKey, previousEncryptionKeys);
       return vault;
     },
     meter: (keyId) => remote(env.KEY_METER, keyId),

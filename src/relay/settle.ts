@@ -66,7 +66,7 @@ function billOf(call: RelayCall, { reading }: Ending): Bill {
   if (!reading.hasUsage && !reading.estimated) return NOTHING_BILLED;
   const cost = costOf(reading, call.fields.model, call.startedAtMs);
   return {
-    tokens: reading.tokens,
+    tokens: cost.tokens,
     webSearchRequests: reading.webSearchRequests,
     model: reading.model,
     serviceTier: reading.serviceTier,

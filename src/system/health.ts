@@ -10,7 +10,7 @@ const KEEP_MS = 2_000;
 export interface Health {
   status: "ok" | "unavailable";
   version: string;
-  keyStore: "kv" | "unavailable";
+  keyStore: "kv" | "upstash" | "unavailable";
   accounts: {
     usable: number;
     total: number;

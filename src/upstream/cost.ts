@@ -1,6 +1,6 @@
 import { canonicalModel } from "./model-names.ts";
 import { findPrice, type PriceRow, priceIdOf, type Ratio } from "./prices.ts";
-import type { IterationUsage, TokenCounts, UsageReading } from "./usage.ts";
+import { type IterationUsage, noTokens, type TokenCounts, type UsageReading } from "./usage.ts";
 
 /** $10 per 1000 searches. Web fetches have no fee of their own. */
 const nanoDollarsPerWebSearch = 10_000_000;
@@ -25,6 +25,8 @@ export interface Cost {
   /** The price row of the message's model with its date; stored, so that nothing is re-priced. */
   priceId: string;
   lines: CostLine[];
+  /** What was billed, over all lines: more than the top-level usage where iterations are given. */
+  tokens: TokenCounts;
 }
 
 interface BillingItem {
@@ -134,7 +136,11 @@ export function costOf(reading: UsageReading, requestedModel: string, atMs: numb
     const nanoDollars = clampToSafe(amount);
     lines.push({ kind, model: lineModel, priceId: priceIdOf(row), nanoDollars });
   };
+  const tokens = noTokens();
   for (const item of billingItems(reading, model)) {
+    for (const kind of Object.keys(tokens) as (keyof TokenCounts)[]) {
+      tokens[kind] += item.tokens[kind];
+    }
     const { row, known } = findPrice(item.model, atMs);
     const { ratios, listed } = ratiosFor(reading, row, row === own);
     if (!known || !listed) priceKnown = false;
@@ -144,7 +150,7 @@ export function costOf(reading: UsageReading, requestedModel: string, atMs: numb
     const searches = BigInt(reading.webSearchRequests);
     addLine("web_search", model, own, searches * BigInt(nanoDollarsPerWebSearch));
   }
-  return { nanoDollars: clampToSafe(total), priceKnown, priceId: priceIdOf(own), lines };
+  return { nanoDollars: clampToSafe(total), priceKnown, priceId: priceIdOf(own), lines, tokens };
 }
 
 /** Dollars for JSON output. The nano-dollar amount stays the one that is stored and summed. */

@@ -13,6 +13,7 @@ const NOT_UPSTREAM = [
   "x-api-key",
   "api-key",
   "cookie",
+  "cookie2",
   "connection",
   "keep-alive",
   "te",
@@ -27,6 +28,9 @@ const NOT_UPSTREAM = [
   "forwarded",
   "via",
   "x-real-ip",
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "x-original-forwarded-for",
   "true-client-ip",
   "cdn-loop",
 ] as const;
@@ -43,6 +47,9 @@ const NOT_DOWNSTREAM = [
   "upgrade",
   "set-cookie",
   "alt-svc",
+  "strict-transport-security",
+  "report-to",
+  "nel",
 ] as const;
 const RATE_LIMIT_PREFIX = "anthropic-ratelimit-";
 

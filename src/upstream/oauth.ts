@@ -117,13 +117,17 @@ export function refreshTokens(
   );
 }
 
+/**
+ * Only the access token must be there. Whatever else is odd is dropped alone: the old refresh token
+ * is spent by now, and the new one must not be lost with it.
+ */
 const tokenSchema = v.object({
   access_token: v.pipe(v.string(), v.nonEmpty()),
-  refresh_token: v.nullish(v.string()),
-  expires_in: v.nullish(v.pipe(v.number(), v.minValue(1))),
-  scope: v.nullish(v.string()),
-  account: v.nullish(v.object({ email_address: v.nullish(v.string()) })),
-  organization: v.nullish(v.object({ name: v.nullish(v.string()) })),
+  refresh_token: v.fallback(v.nullish(v.string()), null),
+  expires_in: v.fallback(v.nullish(v.pipe(v.unknown(), v.transform(Number), v.minValue(1))), null),
+  scope: v.fallback(v.nullish(v.string()), null),
+  account: v.fallback(v.nullish(v.object({ email_address: v.nullish(v.string()) })), null),
+  organization: v.fallback(v.nullish(v.object({ name: v.nullish(v.string()) })), null),
 });
 
 async function requestToken(

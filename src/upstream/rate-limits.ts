@@ -28,6 +28,8 @@ export interface UnifiedLimits {
   windows: Windows;
   /** When the window that binds resets; null where the header is missing or not believable. */
   resetAtMs: number | null;
+  /** Whether the answer says that its windows still allow requests. */
+  isAllowed: boolean;
   /** The window that binds: `five_hour`, `seven_day`, `seven_day_opus` … */
   representativeClaim: string | null;
 }
@@ -63,6 +65,7 @@ export function readUnifiedLimits(headers: Headers, nowMs: number): UnifiedLimit
   return {
     windows,
     resetAtMs: unixSecondsHeader(headers.get(`${UNIFIED_PREFIX}reset`), nowMs),
+    isAllowed: (headers.get(`${UNIFIED_PREFIX}status`) ?? "").startsWith("allowed"),
     representativeClaim: headers.get(`${UNIFIED_PREFIX}representative-claim`),
   };
 }

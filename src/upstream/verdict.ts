@@ -52,15 +52,10 @@ export function judge(answer: UpstreamAnswer, nowMs: number): Verdict {
         : { kind: "passed" };
     case 429:
       return judgeRateLimit(headers, error, nowMs);
-    case 500:
-    case 502:
-    case 503:
-    case 504:
-      return { kind: "server_error", status };
     case 529:
       return { kind: "overloaded" };
     default:
-      return { kind: "passed" };
+      return status >= 500 ? { kind: "server_error", status } : { kind: "passed" };
   }
 }
 
@@ -83,11 +78,14 @@ export function nextStep(verdict: Verdict): NextStep {
   }
 }
 
+// Messages are matched from their very beginning: further in, upstream repeats what the client sent,
+// and no client may talk an account out of service.
+
 function judgeBadRequest(message: string, nowMs: number): Verdict {
-  if (/credit balance is too low/i.test(message)) {
+  if (/^your credit balance is too low/i.test(message)) {
     return { kind: "spend_limited", untilMs: null, detail: message };
   }
-  if (/reached your specified api usage limits/i.test(message)) {
+  if (/^you have reached your specified api usage limits/i.test(message)) {
     return { kind: "spend_limited", untilMs: statedTimeMs(message, nowMs), detail: message };
   }
   return isOrgDisabled(message) ? { kind: "org_disabled", detail: message } : { kind: "passed" };
@@ -101,7 +99,8 @@ function judgeRateLimit(headers: Headers, error: ErrorBody, nowMs: number): Verd
   if (/extra usage|long context/i.test(error.message)) return { kind: "passed" };
   const unified = readUnifiedLimits(headers, nowMs);
   const retryAtMs = retryAfterAtMs(headers, nowMs);
-  if (unified.resetAtMs !== null) {
+  // A window that still allows requests did not cause this: a burst did.
+  if (unified.resetAtMs !== null && !unified.isAllowed) {
     const scope = FAMILY_CLAIM.test(unified.representativeClaim ?? "") ? "family" : "account";
     return { kind: "rate_limited", scope, untilMs: unified.resetAtMs };
   }
@@ -142,7 +141,7 @@ function field(value: unknown, name: string): unknown {
 }
 
 function isOrgDisabled(message: string): boolean {
-  return /organization has been disabled|oauth authentication is currently not allowed for this organization/i.test(
+  return /^(?:this organization has been disabled|oauth authentication is currently not allowed for this organization)/i.test(
     message,
   );
 }

@@ -225,8 +225,52 @@ describe("keys", () => {
     expect((await ask("POST", `/api-keys/${id}/revoke`)).data.status).toBe("revoked");
     const enabled = await ask("PUT", `/api-keys/${id}`, { enabled: true });
     expect(enabled).toMatchObject({ status: 409, error: "conflict" });
-    expect((await ask("DELETE", `/api-keys/${id}`)).data).toEqual({ id, deleted: true });
+    expect((await ask("DELETE", `/api-keys/${id}`)).data.status).toBe("deleted");
+    expect((await ask("PUT", `/api-keys/${id}`, { name: "X" })).status).toBe(409);
+    expect((await ask("POST", `/api-keys/${id}/restore`)).data.status).toBe("revoked");
+    const gone = await ask("DELETE", `/api-keys/${id}?permanent=true`);
+    expect(gone.data).toEqual({ id, deleted: true, permanent: true });
     expect((await ask("GET", `/api-keys/${id}`)).status).toBe(404);
+  });
+
+  test("take every setting, show it under the same name, and change only what is named", async () => {
+    const settings = {
+      tags: ["team a", "研究"],
+      activeForHours: 48,
+      allowedModels: ["claude-sonnet-*"],
+      deniedModels: ["claude-sonnet-4"],
+      accountTag: "gold",
+      limits: {
+        concurrency: 3,
+        window: { minutes: 60, requests: 10, tokens: null, cost: 0.5 },
+        dailyCost: 1.25,
+        weeklyCost: null,
+        monthlyCost: 20,
+        totalCost: 0,
+        weeklyFamilyCost: { family: "opus", cost: 5 },
+      },
+    };
+    const { data } = await create(settings);
+    expect(data).toMatchObject(settings);
+    const changed = await ask("PUT", `/api-keys/${data.id}`, { limits: { dailyCost: null } });
+    const limits = { ...settings.limits, dailyCost: null };
+    expect(changed.data).toMatchObject({ ...settings, limits });
+    expect((await ask("GET", `/api-keys/${data.id}`)).data).toMatchObject({ ...settings, limits });
+  });
+
+  test("can be given a new secret: id, history and limits stay, the old one goes", async () => {
+    const { data } = await create({ limits: { dailyCost: 7 } });
+    const rotated = await ask("POST", `/api-keys/${data.id}/rotate`);
+    expect(rotated.data).toMatchObject({ id: data.id, limits: { dailyCost: 7 } });
+    expect(rotated.data.apiKey).toMatch(/^cr_[0-9a-f]{64}$/);
+    expect(rotated.data.apiKey).not.toBe(data.apiKey);
+    const records = (await env.RELAY_KEYS.list({ prefix: "key:" })).keys;
+    expect(records).toHaveLength(1);
+    const graced = await ask("POST", `/api-keys/${data.id}/rotate`, { graceHours: 1 });
+    expect(graced.status).toBe(200);
+    expect((await env.RELAY_KEYS.list({ prefix: "key:" })).keys).toHaveLength(2);
+    await ask("POST", `/api-keys/${data.id}/revoke`);
+    expect((await ask("POST", `/api-keys/${data.id}/rotate`)).status).toBe(409);
   });
 
   test.each([

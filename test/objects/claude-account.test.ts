@@ -19,7 +19,7 @@ afterEach(() => reset());
 const KEY = "fedcba9876543210fedcba9876543210";
 const START_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
 const HOUR_MS = 3_600_000;
-const SETTINGS = { name: "A", description: "", priority: 50, enabled: true };
+const SETTINGS = { name: "A", description: "", tags: [], priority: 50, enabled: true };
 const OAUTH = {
   authorizeUrl: "https://login.example/authorize",
   tokenUrl: "https://login.example/token",
@@ -227,12 +227,25 @@ describe("a credential that upstream refused with 401", () => {
       expect(bench.calls).toHaveLength(1);
     }));
 
-  test("and whose successor is refused too, needs a new login", () =>
+  test("and whose successor is refused too, rests for a minute, then two, and comes back by itself", () =>
     withBench(async (bench) => {
       await bench.account.create(SETTINGS, oauthCredential(), null);
       await secretOf(bench, 1);
-      expect(await secretOf(bench, 2)).toBe("needs_relogin");
+      expect(await secretOf(bench, 2)).toBe("credential_rejected");
       expect(bench.calls).toHaveLength(1);
+      const rest = () => (bench.account.describe()?.trouble?.untilMs ?? 0) - bench.nowMs;
+      expect(rest()).toBe(60_000);
+      bench.nowMs += 60_000;
+      expect(await secretOf(bench)).toBe("access-2");
+      expect(await secretOf(bench, 2)).toBe("credential_rejected");
+      expect(rest()).toBe(120_000);
+      bench.account.report({
+        verdict: { kind: "served" },
+        family: "opus",
+        windows: {},
+        atMs: bench.nowMs,
+      });
+      expect(bench.account.describe()?.trouble).toBeNull();
     }));
 
   test("is refreshed, and not given up, where a person gave it a moment ago", () =>
@@ -267,7 +280,100 @@ describe("a credential that upstream refused with 401", () => {
     }));
 });
 
+describe("while a refresh is under way", () => {
+  /** Holds the token endpoint's answer back until the test lets it go. */
+  const held = (bench: Bench) => {
+    const answer = bench.answer;
+    let letGo = () => {};
+    const gate = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    bench.answer = async (call, count) => {
+      await gate;
+      return answer(call, count);
+    };
+    return () => letGo();
+  };
+
+  test("a proxy that is set or removed does not lose what comes back", () =>
+    withBench(async (bench) => {
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+      const letGo = held(bench);
+      const asked = secretOf(bench);
+      await bench.account.update({}, null, null);
+      letGo();
+      expect(await asked).toBe("access-2");
+      bench.nowMs += 2 * HOUR_MS;
+      await secretOf(bench);
+      expect(bench.calls.map((call) => call.refresh_token)).toEqual(["refresh-1", "refresh-2"]);
+    }));
+
+  test("a credential that a person gives wins over what comes back", () =>
+    withBench(async (bench) => {
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+      const letGo = held(bench);
+      const asked = secretOf(bench);
+      const given = oauthCredential({ access: "given", refresh: "refresh-given" });
+      await bench.account.update({}, undefined, given);
+      letGo();
+      expect(await asked).toBe("given");
+      expect(await secretOf(bench)).toBe("given");
+    }));
+
+  test("an account that is removed gets no credential back", () =>
+    withBench(async (bench, storage) => {
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+      const letGo = held(bench);
+      const asked = secretOf(bench);
+      await bench.account.remove();
+      letGo();
+      expect(await asked).toBe("account_unknown");
+      expect(storage.sql.exec("SELECT * FROM credential").toArray()).toEqual([]);
+    }));
+
+  test.each([
+    ["a lifetime as text", { expires_in: "3600" }],
+    ["a lifetime of nothing", { expires_in: 0 }],
+    ["scopes as a list", { scope: ["user:inference"] }],
+    ["an account that is no object", { account: "a" }],
+    ["an organisation that is no object", { organization: false }],
+  ])("an answer with %s does not cost the login", (_, odd) =>
+    withBench(async (bench) => {
+      bench.answer = () =>
+        Response.json({ access_token: "new", refresh_token: "r2", expires_in: 3600, ...odd });
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+      expect(await secretOf(bench)).toBe("new");
+      bench.nowMs += 24 * HOUR_MS;
+      await secretOf(bench);
+      expect(bench.calls[1]?.refresh_token).toBe("r2");
+    }),
+  );
+});
+
 describe("ahead of time", () => {
+  test.each([
+    [
+      "an account whose proxy cannot be dialled",
+      KEY,
+      { type: "http", host: "h", port: 1 } as const,
+    ],
+    ["another ENCRYPTION_KEY", "0123456789abcdef0123456789abcdef", null],
+  ])("the alarm does not spin over %s", async (_, key, proxy) => {
+    const stub = env.CLAUDE_ACCOUNT.get(env.CLAUDE_ACCOUNT.idFromName(crypto.randomUUID()));
+    await runInDurableObject(stub, async (_, { storage }) => {
+      const maker = new Bench(storage, await Vault.open(KEY));
+      await maker.account.create(SETTINGS, oauthCredential({ expiresAtMs: 0 }), proxy);
+      await maker.settle();
+      const bench = new Bench(storage, await Vault.open(key));
+      for (let times = 0; times < 5; times += 1) {
+        await bench.account.alarm();
+        await bench.settle();
+      }
+      expect(await storage.getAlarm()).toBe(START_MS + 5 * 60_000);
+      expect(bench.pushed.length).toBeLessThanOrEqual(1);
+    });
+  });
+
   test("the alarm refreshes before a request has to wait", () =>
     withBench(async (bench, storage) => {
       await bench.account.create(SETTINGS, oauthCredential(), null);
@@ -504,5 +610,8 @@ test("a roster row that arrives late never replaces a newer one, or a removed on
   expect((await fleet.snapshot()).rows).toMatchObject([{ name: "new" }]);
   await fleet.remove("a");
   await fleet.push({ ...row, revision: 3 });
+  expect((await fleet.snapshot()).rows).toEqual([]);
+  await fleet.remove("never seen");
+  await fleet.push({ ...row, id: "never seen" });
   expect((await fleet.snapshot()).rows).toEqual([]);
 });

@@ -2,6 +2,7 @@ import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test } from "vitest";
 import { Meter } from "../../durable-objects/key-meter/meter.ts";
+import { UNLIMITED } from "../../src/keys/key-limits.ts";
 import type { KeyPolicy } from "../../src/keys/key-record.ts";
 import { type Bill, NOTHING_BILLED, type Settlement } from "../../src/relay/settlement.ts";
 import { newRequestId } from "../../src/request-id.ts";
@@ -12,11 +13,16 @@ const START_MS = Date.UTC(2026, 10, 30, 23, 30, 0);
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
+const MARK = "0123456789abcdef";
 const OPEN: KeyPolicy = {
   enabled: true,
   expiresAtMs: null,
+  activeForMs: null,
   revokedAtMs: null,
-  deleted: false,
+  deletedAtMs: null,
+  models: { allowed: null, denied: [] },
+  limits: UNLIMITED,
+  secret: { mark: MARK, previous: null },
   version: 1,
 };
 
@@ -33,7 +39,13 @@ class Bench {
 
   async admit(policy = OPEN, model = "claude-sonnet-5"): Promise<string> {
     const requestId = newRequestId(this.nowMs);
-    const admitted = await this.meter.admit({ requestId, policy, model, previousMessageId: null });
+    const admitted = await this.meter.admit({
+      requestId,
+      policy,
+      mark: MARK,
+      model,
+      previousMessageId: null,
+    });
     return admitted.ok ? requestId : admitted.error.kind;
   }
 
@@ -109,7 +121,7 @@ describe("a key's switches", () => {
       expect(await bench.admit(expiring)).toMatch(/^rly_/);
       bench.nowMs += 1_000;
       expect(await bench.admit(expiring)).toBe("key_expired");
-      bench.meter.configure({ ...OPEN, deleted: true, version: 3 });
+      bench.meter.configure({ ...OPEN, deletedAtMs: 5, version: 3 });
       expect(await bench.admit(expiring)).toBe("key_unknown");
     }));
 
@@ -117,7 +129,9 @@ describe("a key's switches", () => {
     const stub = env.KEY_METER.get(env.KEY_METER.idFromName("kept"));
     await stub.configure({ ...OPEN, enabled: false, version: 7 }, null);
     await evictDurableObject(stub);
-    expect(await stub.check(OPEN)).toEqual({ kind: "key_disabled" });
+    expect(await stub.check({ policy: OPEN, mark: MARK, model: null })).toEqual({
+      kind: "key_disabled",
+    });
   });
 });
 
@@ -127,7 +141,7 @@ describe("a request's row", () => {
       const id = await bench.admit();
       expect(bench.settle(id)).toBe(true);
       expect(bench.settle(id, { bill: billOf(999, 999, 999) })).toBe(false);
-      expect(bench.meter.usage().total).toMatchObject({
+      expect(bench.meter.usage(OPEN).total).toMatchObject({
         requests: 1,
         input_tokens: 10,
         output_tokens: 5,
@@ -140,22 +154,23 @@ describe("a request's row", () => {
       const admission = {
         requestId: newRequestId(bench.nowMs),
         policy: OPEN,
+        mark: MARK,
         model: "m",
         previousMessageId: null,
       };
       await bench.meter.admit(admission);
       bench.settle(admission.requestId);
       await bench.meter.admit(admission);
-      expect(bench.meter.usage()).toMatchObject({ inFlight: 0, total: { requests: 1 } });
+      expect(bench.meter.usage(OPEN)).toMatchObject({ inFlight: 0, total: { requests: 1 } });
     }));
 
   test("that nobody settles is swept as unsettled when its lease runs out, and not before", () =>
     withBench(async (bench) => {
       await bench.admit();
       await bench.runUntil(START_MS + 14 * MINUTE_MS);
-      expect(bench.meter.usage().inFlight).toBe(1);
+      expect(bench.meter.usage(OPEN).inFlight).toBe(1);
       await bench.runUntil(START_MS + 17 * MINUTE_MS);
-      expect(bench.meter.usage()).toMatchObject({
+      expect(bench.meter.usage(OPEN)).toMatchObject({
         inFlight: 0,
         total: { requests: 1, unsettled: 1, failed: 1, input_tokens: 0 },
       });
@@ -166,7 +181,7 @@ describe("a request's row", () => {
       const id = await bench.admit();
       await bench.runUntil(START_MS + 20 * MINUTE_MS);
       expect(bench.settle(id)).toBe(true);
-      expect(bench.meter.usage().total).toMatchObject({
+      expect(bench.meter.usage(OPEN).total).toMatchObject({
         requests: 1,
         unsettled: 0,
         failed: 0,
@@ -178,13 +193,13 @@ describe("a request's row", () => {
     withBench(async (bench) => {
       const id = await bench.admit();
       bench.settle(id, { outcome: "upstream_error", status: 500, bill: NOTHING_BILLED });
-      expect(bench.meter.usage().total).toMatchObject({ requests: 1, failed: 1, cost_nano: 0 });
+      expect(bench.meter.usage(OPEN).total).toMatchObject({ requests: 1, failed: 1, cost_nano: 0 });
     }));
 
   test("that is not known is not invented by its settlement", () =>
     withBench(async (bench) => {
       expect(bench.settle(newRequestId(START_MS))).toBe(false);
-      expect(bench.meter.usage().total.requests).toBe(0);
+      expect(bench.meter.usage(OPEN).total.requests).toBe(0);
     }));
 });
 
@@ -199,11 +214,11 @@ describe("the sums", () => {
         });
         bench.nowMs += 10 * MINUTE_MS;
       }
-      const before = bench.meter.usage();
+      const before = bench.meter.usage(OPEN);
       await bench.runUntil(bench.nowMs + 2 * HOUR_MS);
       expect(bench.count("requests")).toBe(0);
       expect(bench.count("hourly")).toBeGreaterThan(5);
-      const after = bench.meter.usage();
+      const after = bench.meter.usage(OPEN);
       expect(after.total).toEqual(before.total);
       expect(after.byModel).toEqual(before.byModel);
       expect(after.total).toMatchObject({
@@ -218,7 +233,7 @@ describe("the sums", () => {
   test("of the day and the month begin anew at midnight UTC, folded or not", () =>
     withBench(async (bench) => {
       bench.settle(await bench.admit());
-      expect(bench.meter.usage()).toMatchObject({
+      expect(bench.meter.usage(OPEN)).toMatchObject({
         daily: { requests: 1 },
         monthly: { requests: 1 },
       });
@@ -226,14 +241,14 @@ describe("the sums", () => {
       bench.settle(await bench.admit());
       for (const later of [0, 3 * HOUR_MS]) {
         await bench.runUntil(bench.nowMs + later);
-        expect(bench.meter.usage()).toMatchObject({
+        expect(bench.meter.usage(OPEN)).toMatchObject({
           total: { requests: 2 },
           daily: { requests: 1 },
           monthly: { requests: 1 },
         });
       }
       await bench.runUntil(Date.UTC(2026, 11, 2));
-      expect(bench.meter.usage()).toMatchObject({
+      expect(bench.meter.usage(OPEN)).toMatchObject({
         daily: { requests: 0 },
         monthly: { requests: 1 },
       });
@@ -244,7 +259,7 @@ describe("the sums", () => {
       bench.settle(await bench.admit());
       await bench.runUntil(START_MS + DAY_MS);
       expect(await bench.storage.getAlarm()).toBeNull();
-      expect(bench.meter.usage().total.requests).toBe(1);
+      expect(bench.meter.usage(OPEN).total.requests).toBe(1);
     }));
 
   test("hourly sums are pruned after a year, the lifetime's never", () =>
@@ -254,7 +269,7 @@ describe("the sums", () => {
       bench.settle(await bench.admit());
       await bench.runUntil(bench.nowMs + 3 * HOUR_MS);
       expect(bench.count("hourly")).toBe(1);
-      expect(bench.meter.usage().total.requests).toBe(2);
+      expect(bench.meter.usage(OPEN).total.requests).toBe(2);
     }));
 });
 
@@ -265,6 +280,7 @@ test("a thread's message is remembered with the account that made it", () =>
       bench.meter.admit({
         requestId: newRequestId(bench.nowMs),
         policy: OPEN,
+        mark: MARK,
         model: "m",
         previousMessageId,
       });

@@ -44,6 +44,7 @@ function run(source: ReturnType<typeof upstream>, patch: Partial<PassThrough> = 
       source.state.aborted = true;
       source.fail();
     },
+    clientSignal: new AbortController().signal,
     onMessageId: (id) => messageIds.push(id),
     silenceTimeoutMs: 60_000,
     ...patch,
@@ -140,6 +141,33 @@ describe("an answer on its way", () => {
       reading: { estimated: true, tokens: { inputTokens: 7 } },
     });
     expect(source.state.aborted).toBe(true);
+  });
+
+  test("whose client resets its connection while upstream is silent is cancelled at once", async () => {
+    const source = upstream();
+    const client = new AbortController();
+    const { response, ended } = run(source, { clientSignal: client.signal });
+    const reader = response.body?.getReader();
+    source.send(START);
+    await reader?.read();
+    client.abort();
+    expect(await ended).toMatchObject({ outcome: "client_closed", reading: { estimated: true } });
+    expect(source.state.aborted).toBe(true);
+  });
+
+  test("that upstream ends with an error event of its own gets no second one", async () => {
+    const error =
+      'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n';
+    for (const end of ["end", "fail"] as const) {
+      const source = upstream();
+      const { response, ended } = run(source);
+      const text = response.text();
+      source.send(START + error);
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      source[end]();
+      expect(await text).toBe(START + error);
+      expect(await ended).toMatchObject({ outcome: "upstream_error" });
+    }
   });
 
   test("that the tap cannot read passes all the same", async () => {

@@ -274,6 +274,7 @@ describe("only the credential is swapped", () => {
   test("on the way back, cookies and hop-by-hop headers stay behind; limits on request only", () => {
     const upstream = new Headers({
       "set-cookie": "a=b",
+      "strict-transport-security": "max-age=63072000",
       "transfer-encoding": "chunked",
       "request-id": "req_1",
       "retry-after": "7",
@@ -303,7 +304,7 @@ describe("whose request it is", () => {
   } as unknown as KeyCache;
   const who = async (headers: Record<string, string>) => {
     const result = await identify(new Headers(headers), keys);
-    return result.ok ? result.value.id : result.error.kind;
+    return result.ok ? result.value.record.id : result.error.kind;
   };
 
   test.each([
@@ -400,9 +401,20 @@ describe("the relay's own errors", () => {
     [{ kind: "route_unknown", path: "/x" }, 404, "not_found_error", null, true],
     [{ kind: "method_not_allowed", allow: "POST" }, 405, "invalid_request_error", null, true],
     [{ kind: "no_account" }, 503, "api_error", "60", true],
-    [{ kind: "no_account_free", none, causes: [] }, 503, "api_error", "60", true],
     [
-      { kind: "no_account_free", none, causes: [{ words: "w", needsPerson: false }] },
+      { kind: "no_account_free", none, causes: [], allRuledOut: true },
+      503,
+      "api_error",
+      "60",
+      true,
+    ],
+    [
+      {
+        kind: "no_account_free",
+        none,
+        causes: [{ words: "w", needsPerson: false }],
+        allRuledOut: true,
+      },
       503,
       "api_error",
       "10",
@@ -439,7 +451,12 @@ describe("the relay's own errors", () => {
       } as const,
     });
     const standings = [rest(NOW_MS + 90_500), rest(NOW_MS + 30_200)];
-    const refusal: Refusal = { kind: "no_account_free", none: { standings }, causes: [] };
+    const refusal: Refusal = {
+      kind: "no_account_free",
+      none: { standings },
+      causes: [],
+      allRuledOut: true,
+    };
     const answer = refuse(refusal, "rly_1", NOW_MS);
     const body = (await answer.json()) as { error: { type: string; message: string } };
     expect(answer.status).toBe(429);

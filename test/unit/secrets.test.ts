@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Vault } from "../../src/accounts/vault.ts";
+import { networkOf } from "../../src/admin/network.ts";
 import { hashPassword, parsePasswordHash, verifyPassword } from "../../src/admin/password.ts";
 import { type ConfigSource, readConfig } from "../../src/config.ts";
 import { generateKey, hashKey, isKeyShape, keyHint } from "../../src/keys/key-format.ts";
@@ -140,6 +141,16 @@ describe("the configuration", () => {
     expect(messages).toContain("npm run setup");
     expect(messages).not.toContain("hunter2");
   });
+});
+
+test.each([
+  ["192.0.2.7", "192.0.2.7"],
+  ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"],
+  ["2001:db8:1:2::9", "2001:db8:1:2::/64"],
+  ["2001:DB8:0001:0002::", "2001:db8:1:2::/64"],
+  ["::1", "0:0:0:0::/64"],
+])("logins from %s are counted under %s", (address, network) => {
+  expect(networkOf(address)).toBe(network);
 });
 
 test.each([

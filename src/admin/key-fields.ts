@@ -1,0 +1,211 @@
+import * as v from "valibot";
+import type { KeyLimits } from "../keys/key-limits.ts";
+import { UNLIMITED, WINDOW_MAX_MINUTES } from "../keys/key-limits.ts";
+import {
+  KEY_DESCRIPTION_MAX_CHARS,
+  KEY_NAME_MAX_CHARS,
+  type KeyRecord,
+  MAX_MODEL_PATTERNS,
+  MAX_TAGS,
+  TAG_MAX_CHARS,
+} from "../keys/key-record.ts";
+import type { KeyFields } from "../keys/new-key.ts";
+
+/** The fields of a key as the admin API and the CLI take them: dollars, ISO times, days. */
+
+const NANO_PER_DOLLAR = 1_000_000_000;
+/** A million dollars in nano-dollars is well inside a safe integer. */
+const COST_MAX_DOLLARS = 1_000_000;
+const COUNT_MAX = 1_000_000_000;
+const CONCURRENCY_MAX = 10_000;
+const HOUR_MS = 3_600_000;
+const ACTIVE_MAX_HOURS = 10 * 366 * 24;
+
+export const nameSchema = v.pipe(
+  v.string(),
+  v.trim(),
+  v.nonEmpty("must not be empty"),
+  v.maxLength(KEY_NAME_MAX_CHARS),
+  v.regex(/^\P{Cc}*$/u, "must not hold control characters"),
+);
+export const descriptionSchema = v.pipe(
+  v.string(),
+  v.trim(),
+  v.maxLength(KEY_DESCRIPTION_MAX_CHARS),
+);
+export const tagsSchema = v.pipe(
+  v.array(
+    v.pipe(
+      v.string(),
+      v.trim(),
+      v.maxLength(TAG_MAX_CHARS),
+      v.regex(/^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u, "must be letters, digits, spaces, . _ or -"),
+    ),
+  ),
+  v.maxLength(MAX_TAGS, `must have at most ${MAX_TAGS} tags`),
+  v.transform((tags) => [...new Set(tags)]),
+);
+/** ISO 8601 with a zone, or null for never; unix milliseconds afterwards. */
+const timeSchema = v.nullable(
+  v.pipe(
+    v.string(),
+    v.isoTimestamp("must be a time such as 2027-01-31T00:00:00Z"),
+    v.transform((text) => Date.parse(text)),
+  ),
+);
+const countSchema = v.nullable(
+  v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(COUNT_MAX)),
+);
+const dollarsSchema = v.nullable(
+  v.pipe(
+    v.number(),
+    v.minValue(0),
+    v.maxValue(COST_MAX_DOLLARS),
+    v.transform((dollars) => Math.round(dollars * NANO_PER_DOLLAR)),
+  ),
+);
+const patternsSchema = v.pipe(
+  v.array(
+    v.pipe(
+      v.string(),
+      v.regex(/^[A-Za-z0-9._:@[\]-]{1,200}\*?$/, "must be a model's name, or a prefix and a *"),
+    ),
+  ),
+  v.maxLength(MAX_MODEL_PATTERNS, `must have at most ${MAX_MODEL_PATTERNS} entries`),
+);
+
+const limitsSchema = v.strictObject({
+  concurrency: v.optional(
+    v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(CONCURRENCY_MAX))),
+  ),
+  window: v.optional(
+    v.nullable(
+      v.strictObject({
+        minutes: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(WINDOW_MAX_MINUTES)),
+        requests: v.optional(countSchema, null),
+        tokens: v.optional(countSchema, null),
+        cost: v.optional(dollarsSchema, null),
+      }),
+    ),
+  ),
+  dailyCost: v.optional(dollarsSchema),
+  weeklyCost: v.optional(dollarsSchema),
+  monthlyCost: v.optional(dollarsSchema),
+  totalCost: v.optional(dollarsSchema),
+  weeklyFamilyCost: v.optional(
+    v.nullable(
+      v.strictObject({
+        family: v.picklist(["fable", "mythos", "opus", "sonnet", "haiku", "other"]),
+        cost: v.pipe(
+          v.number(),
+          v.minValue(0),
+          v.maxValue(COST_MAX_DOLLARS),
+          v.transform((dollars) => Math.round(dollars * NANO_PER_DOLLAR)),
+        ),
+      }),
+    ),
+  ),
+});
+
+const settings = {
+  description: v.optional(descriptionSchema),
+  tags: v.optional(tagsSchema),
+  enabled: v.optional(v.boolean()),
+  expiresAt: v.optional(timeSchema),
+  /** Hours from the first request on. */
+  activeForHours: v.optional(
+    v.nullable(v.pipe(v.number(), v.minValue(0.01), v.maxValue(ACTIVE_MAX_HOURS))),
+  ),
+  allowedModels: v.optional(v.nullable(patternsSchema)),
+  deniedModels: v.optional(patternsSchema),
+  accountId: v.optional(v.nullable(v.pipe(v.string(), v.uuid()))),
+  accountTag: v.optional(v.nullable(v.pipe(v.string(), v.trim(), v.maxLength(TAG_MAX_CHARS)))),
+  limits: v.optional(limitsSchema),
+};
+
+export const createKeySchema = v.strictObject({ name: nameSchema, ...settings });
+export const updateKeySchema = v.strictObject({ name: v.optional(nameSchema), ...settings });
+
+type KeyUpdate = v.InferOutput<typeof updateKeySchema>;
+
+/**
+ * What a body changes of a record; what it does not name stays.
+ *
+ * @param before the record that is changed, or null for a new key
+ */
+export function changesOf(body: KeyUpdate, before: KeyRecord | null): Partial<KeyFields> {
+  const { name, description, tags, enabled, expiresAt, activeForHours } = body;
+  const { allowedModels, deniedModels, accountId, accountTag, limits } = body;
+  const models = before?.models ?? { allowed: null, denied: [] };
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(description === undefined ? {} : { description }),
+    ...(tags === undefined ? {} : { tags }),
+    ...(enabled === undefined ? {} : { enabled }),
+    ...(expiresAt === undefined ? {} : { expiresAtMs: expiresAt }),
+    ...(activeForHours === undefined
+      ? {}
+      : { activeForMs: activeForHours === null ? null : Math.round(activeForHours * HOUR_MS) }),
+    ...(allowedModels === undefined && deniedModels === undefined
+      ? {}
+      : {
+          models: {
+            allowed: allowedModels === undefined ? models.allowed : allowedModels,
+            denied: deniedModels ?? models.denied,
+          },
+        }),
+    ...(accountId === undefined && accountTag === undefined
+      ? {}
+      : { boundTo: bindingOf(accountId ?? null, accountTag ?? null) }),
+    ...(limits === undefined ? {} : { limits: limitsWith(before?.limits ?? UNLIMITED, limits) }),
+  };
+}
+
+function bindingOf(accountId: string | null, tag: string | null): KeyRecord["boundTo"] {
+  if (accountId !== null) return { kind: "account", value: accountId };
+  return tag === null || tag === "" ? null : { kind: "tag", value: tag };
+}
+
+function limitsWith(before: KeyLimits, given: v.InferOutput<typeof limitsSchema>): KeyLimits {
+  const or = <T>(value: T | undefined, old: T): T => (value === undefined ? old : value);
+  return {
+    concurrency: or(given.concurrency, before.concurrency),
+    window: or(given.window, before.window),
+    costPerDay: or(given.dailyCost, before.costPerDay),
+    costPerWeek: or(given.weeklyCost, before.costPerWeek),
+    costPerMonth: or(given.monthlyCost, before.costPerMonth),
+    costTotal: or(given.totalCost, before.costTotal),
+    familyCostPerWeek: or(given.weeklyFamilyCost, before.familyCostPerWeek),
+  };
+}
+
+/** The settings of a key as they are shown: the same names as they are given by. */
+export function shownSettings(record: KeyRecord) {
+  const usd = (nano: number | null) => (nano === null ? null : nano / NANO_PER_DOLLAR);
+  const { limits, boundTo } = record;
+  return {
+    tags: record.tags,
+    enabled: record.enabled,
+    expiresAt: record.expiresAtMs === null ? null : new Date(record.expiresAtMs).toISOString(),
+    activeForHours: record.activeForMs === null ? null : record.activeForMs / HOUR_MS,
+    allowedModels: record.models.allowed,
+    deniedModels: record.models.denied,
+    accountId: boundTo?.kind === "account" ? boundTo.value : null,
+    accountTag: boundTo?.kind === "tag" ? boundTo.value : null,
+    limits: {
+      concurrency: limits.concurrency,
+      window: limits.window === null ? null : { ...limits.window, cost: usd(limits.window.cost) },
+      dailyCost: usd(limits.costPerDay),
+      weeklyCost: usd(limits.costPerWeek),
+      monthlyCost: usd(limits.costPerMonth),
+      totalCost: usd(limits.costTotal),
+      weeklyFamilyCost:
+        limits.familyCostPerWeek === null
+          ? null
+          : {
+              family: limits.familyCostPerWeek.family,
+              cost: limits.familyCostPerWeek.cost / NANO_PER_DOLLAR,
+            },
+    },
+  };
+}
