@@ -24,6 +24,8 @@ export const CONFIG_NAMES = [
   "JWT_SECRET",
   "ENCRYPTION_KEY",
   "ENCRYPTION_KEY_PREVIOUS",
+  "UPSTASH_REDIS_REST_URL",
+  "UPSTASH_REDIS_REST_TOKEN",
   "ADMIN_USERNAME",
   "ADMIN_PASSWORD_HASH",
 ] as const;
@@ -45,6 +47,8 @@ export interface RelayConfig {
   /** Origin and optional path prefix, without a trailing slash. */
   anthropicApiUrl: string;
   oauth: OAuthConfig;
+  /** Where relay keys are kept. */
+  keyStore: { kind: "kv" } | { kind: "upstash"; url: string; token: string };
   /** Empty where no forward proxy is configured. */
   forwardProxyUrl: string;
   stripRateLimitHeaders: boolean;
@@ -146,7 +150,22 @@ export function readConfig(
       message: "OAUTH_CLIENT_ID is empty: see wrangler.toml.",
     });
   }
-  oneOf("KEY_STORE", ["kv"], "kv");
+  const upstash = { url: text("UPSTASH_REDIS_REST_URL"), token: text("UPSTASH_REDIS_REST_TOKEN") };
+  const keyStore = oneOf("KEY_STORE", ["kv", "upstash"], "kv");
+  if (keyStore === "upstash") {
+    if (!isHttpUrl(upstash.url)) {
+      problems.push({
+        name: "UPSTASH_REDIS_REST_URL",
+        message: "UPSTASH_REDIS_REST_URL must be the http(s) REST URL of an Upstash Redis.",
+      });
+    }
+    if (upstash.token === "") {
+      problems.push({
+        name: "UPSTASH_REDIS_REST_TOKEN",
+        message: "UPSTASH_REDIS_REST_TOKEN is missing: KEY_STORE is upstash.",
+      });
+    }
+  }
   const previousEncryptionKeys = text("ENCRYPTION_KEY_PREVIOUS")
     .split(",")
     .map((key) => key.trim())
@@ -167,6 +186,7 @@ export function readConfig(
       redirectUri: url("OAUTH_REDIRECT_URI"),
       scopes: text("OAUTH_SCOPES"),
     },
+    keyStore: keyStore === "kv" ? { kind: "kv" } : { kind: "upstash", ...upstash },
     forwardProxyUrl,
     stripRateLimitHeaders: oneOf("RATE_LIMIT_HEADERS", ["pass", "strip"], "pass") === "strip",
     clientAddressHeader: text("CLIENT_ADDRESS_HEADER").toLowerCase(),

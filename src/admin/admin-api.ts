@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { deleteCookie, setCookie } from "hono/cookie";
 import { describeError } from "../background.ts";
+import { clientNetwork } from "../client-network.ts";
 import { callObject, isObjectFailure } from "../durable-call.ts";
 import { KeyStoreUnavailable } from "../keys/key-store.ts";
 import { servicesOf } from "../relay/services.ts";
@@ -9,7 +10,6 @@ import { accountRoutes } from "./accounts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { keyRoutes } from "./keys.ts";
-import { networkOf } from "./network.ts";
 import { loginSchema, readBody } from "./requests.ts";
 import {
   adminGate,
@@ -23,6 +23,8 @@ const SECOND_MS = 1_000;
 const AUDIT_PAGE = 100;
 /** The one route that is open to those who are not signed in. */
 const LOGIN_PATH = "/admin/login";
+/** Where no address is told, all tries count together. */
+const NO_ADDRESS = "unknown";
 const COOKIE = { path: "/admin", httpOnly: true, sameSite: "Strict" } as const;
 
 /** The admin API: for the panel and the CLI. Every route but login needs a session. */
@@ -55,8 +57,10 @@ adminApi.post("/admin/login", async (c) => {
   const body = await readBody(c, loginSchema);
   if (!body.ok) return failure(c, body.error.code, body.error.message);
   const { username, password } = body.value;
+  const { clientAddressHeader } = c.get("services").config;
+  const network = clientNetwork(c.req.raw.headers, clientAddressHeader);
   // Not repeated on a fault: each call counts as a try.
-  const login = await adminGate(c.env).login(username, password, clientAddress(c));
+  const login = await adminGate(c.env).login(username, password, network ?? NO_ADDRESS);
   if (!login.ok) return loginRefused(c, login.error);
   const { config, log } = c.get("services");
   const { token, expiresAtMs } = await issueSession(config, Date.now());
@@ -143,14 +147,4 @@ function loginRefused(
   const seconds = Math.max(1, Math.ceil((refusal.retryAtMs - Date.now()) / SECOND_MS));
   const message = `Too many wrong passwords from your address. Try again in ${seconds} s.`;
   return failure(c, "login_throttled", message, seconds);
-}
-
-/**
- * The address to count login failures by: only from a header that the operator says can be believed.
- * Without one all tries count together.
- */
-function clientAddress(c: AdminContext): string {
-  const { clientAddressHeader } = c.get("services").config;
-  const address = clientAddressHeader === "" ? undefined : c.req.header(clientAddressHeader);
-  return address === undefined ? "unknown" : networkOf(address.trim());
 }

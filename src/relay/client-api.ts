@@ -75,7 +75,7 @@ async function withKey(
 }
 
 async function goodKey(request: Request, services: Services): Promise<Result<KeyRecord, Refusal>> {
-  const identified = await identify(request.headers, services.keys);
+  const identified = await identify(request.headers, services);
   if (!identified.ok) return identified;
   const { record, mark } = identified.value;
   try {

@@ -1,8 +1,9 @@
-import type { KeyCache } from "../keys/key-cache.ts";
+import { clientNetwork } from "../client-network.ts";
 import { hashKey, isKeyShape } from "../keys/key-format.ts";
 import { type KeyRecord, markOf } from "../keys/key-record.ts";
 import { fail, ok, type Result } from "../result.ts";
 import type { Refusal } from "./refusal.ts";
+import type { Services } from "./services.ts";
 
 const BEARER = /^bearer +/i;
 
@@ -19,7 +20,7 @@ export interface ShownKey {
  */
 export async function identify(
   headers: Headers,
-  keys: KeyCache,
+  { keys, failedKeys, config }: Pick<Services, "keys" | "failedKeys" | "config">,
 ): Promise<Result<ShownKey, Refusal>> {
   const plainKey = keyFrom(headers);
   if (plainKey === null) return fail({ kind: "key_missing" });
@@ -28,11 +29,14 @@ export async function identify(
   const mark = markOf(hash);
   const fresh = keys.peek(hash);
   if (fresh !== null) return ok({ record: fresh, mark });
+  const network = clientNetwork(headers, config.clientAddressHeader);
+  if (!failedKeys.mayLookUp(network)) return fail({ kind: "too_many_wrong_keys" });
   const lookup = await keys.find(hash);
   switch (lookup.kind) {
     case "found":
       return ok({ record: lookup.record, mark });
     case "unknown":
+      await failedKeys.note(network);
       return fail({ kind: "key_unknown" });
     case "unavailable":
       return fail({ kind: "key_store_unavailable" });

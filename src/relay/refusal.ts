@@ -9,6 +9,7 @@ export type Refusal =
   | LimitRefusal
   | { kind: "key_missing" }
   | { kind: "key_malformed" }
+  | { kind: "too_many_wrong_keys" }
   | { kind: "route_unknown"; path: string }
   | { kind: "method_not_allowed"; allow: string }
   | { kind: "body_empty" }
@@ -71,6 +72,7 @@ const HICCUP_RETRY_S = 5;
 const UPSTREAM_RETRY_S = 10;
 /** Nobody knows when a running request ends: soon enough not to idle, seldom enough not to press. */
 const CONCURRENCY_RETRY_S = 2;
+const WRONG_KEYS_RETRY_S = 1;
 /** Where a person must act: clients that wait anyway should not ask often. */
 const PERSON_RETRY_S = 60;
 /** Messages name at most this many accounts' reasons. */
@@ -104,6 +106,11 @@ function wireErrorOf(refusal: Refusal, nowMs: number): WireError {
     case "key_malformed":
       return unauthenticated(
         "that is no relay key. A relay key is cr_ followed by 64 characters from 0-9 and a-f; check that it was copied whole.",
+      );
+    case "too_many_wrong_keys":
+      return limited(
+        "too many wrong keys came from your network just now. If yours is right it passes in a moment.",
+        WRONG_KEYS_RETRY_S,
       );
     case "key_unknown":
       return unauthenticated(

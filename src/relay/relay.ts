@@ -56,7 +56,7 @@ async function walk(
     return refuse(refusal, requestId, Date.now());
   };
 
-  const identified = await identify(request.headers, services.keys);
+  const identified = await identify(request.headers, services);
   if (!identified.ok) {
     await dropBody(request);
     return refused(identified.error);

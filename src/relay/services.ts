@@ -5,9 +5,11 @@ import { Vault } from "../accounts/vault.ts";
 import { type RelayConfig, readConfig } from "../config.ts";
 import { type Remote, remote } from "../durable-call.ts";
 import type { ClaudeAccount, Fleet, KeyMeter } from "../index.ts";
+import { FailedKeys } from "../keys/failed-keys.ts";
 import { KeyCache } from "../keys/key-cache.ts";
 import type { KeyStore } from "../keys/key-store.ts";
 import { KvKeyStore } from "../keys/kv.ts";
+import { UpstashKeyStore } from "../keys/upstash.ts";
 import { type Logger, makeLogger } from "../log.ts";
 import { RecentMap } from "../recent-map.ts";
 import { ok, type Result } from "../result.ts";
@@ -20,6 +22,7 @@ export interface Services {
   log: Logger;
   keyStore: KeyStore;
   keys: KeyCache;
+  failedKeys: FailedKeys;
   roster: Roster;
   credentials: CredentialCache;
   /** Requests of this isolate now running on an account. */
@@ -49,7 +52,9 @@ export function servicesOf(env: Env): Result<Services, string[]> {
 function makeServices(env: Env): Result<Services, string[]> {
   const config = readConfig(env);
   if (!config.ok) return { ok: false, error: config.error.map(({ message }) => message) };
-  const keyStore = new KvKeyStore(env.RELAY_KEYS);
+  const { keyStore: where } = config.value;
+  const keyStore =
+    where.kind === "kv" ? new KvKeyStore(env.RELAY_KEYS) : new UpstashKeyStore(where);
   const account = (id: string) => remote(env.CLAUDE_ACCOUNT, id);
   const fleet = () => remote(env.FLEET, FLEET_NAME);
   const { encryptionKey, previousEncryptionKeys } = config.value;
@@ -59,6 +64,7 @@ function makeServices(env: Env): Result<Services, string[]> {
     log: makeLogger(config.value.logLevel, {}),
     keyStore,
     keys: new KeyCache(keyStore),
+    failedKeys: new FailedKeys(env.FAILED_KEYS),
     roster: new Roster(fleet),
     credentials: new CredentialCache(account),
     inFlight: new Map(),

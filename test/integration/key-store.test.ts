@@ -19,7 +19,7 @@ import {
   KeyStoreUnavailable,
   type StoredKey,
 } from "../../src/keys/key-store.ts";
-import { KvKeyStore } from "../../src/keys/kv.ts";
+import { inBatches, KvKeyStore } from "../../src/keys/kv.ts";
 import { type KeyFields, newKey, rotateKey } from "../../src/keys/new-key.ts";
 import { UpstashKeyStore } from "../../src/keys/upstash.ts";
 import { TestRedis } from "../fixtures/redis/index.ts";
@@ -34,12 +34,25 @@ const HOUR_MS = 60 * 60_000;
 interface Bench {
   /** A store that holds nothing. */
   empty(): Promise<KeyStore>;
+  /** Puts many new keys at once into the store that `empty` made last. */
+  fill(keys: StoredKey[]): Promise<void>;
   /** Operations on what it runs on, so far. */
   operations(): number;
+  /** How many values it holds. */
+  size(): Promise<number>;
   breakDown(): Promise<void>;
   mend(): Promise<void>;
   close(): Promise<void>;
 }
+
+/** Miniflare takes writes from inside twice as fast as from here. */
+const FILLING_WORKER = `export default {
+  async fetch(request, env) {
+    const { name, puts } = await request.json();
+    await Promise.all(puts.map((put) => env[name].put(...put)));
+    return new Response();
+  },
+};`;
 
 /** Every fresh store takes one. */
 const NAMESPACES = Array.from({ length: 60 }, (_, index) => `KEYS_${index}`);
@@ -49,6 +62,7 @@ class KvBench implements Bench {
   onOperation: (operation: string) => void = () => {};
   kv: KVNamespace | null = null;
   #operations = 0;
+  #name = "";
   readonly #dir = mkdtempSync(join(tmpdir(), "relay-kv-"));
   readonly #unused = [...NAMESPACES];
   readonly #miniflare: Miniflare;
@@ -62,7 +76,7 @@ class KvBench implements Bench {
         telemetry: { enabled: false },
         resourcePersistencePath: this.#dir,
         modules: true,
-        script: "export default { fetch: () => new Response() }",
+        script: FILLING_WORKER,
         kvNamespaces: NAMESPACES,
       }),
     );
@@ -73,6 +87,7 @@ class KvBench implements Bench {
     if (name === undefined) throw new Error("more namespaces are needed");
     const kv = (await this.#miniflare.getKVNamespace(name)) as unknown as KVNamespace;
     this.kv = kv;
+    this.#name = name;
     const watched = new Proxy(kv, {
       get: (target, property) => {
         const method: unknown = Reflect.get(target, property);
@@ -87,7 +102,26 @@ class KvBench implements Bench {
     return new KvKeyStore(watched);
   }
 
+  async fill(keys: StoredKey[]): Promise<void> {
+    const puts: unknown[][] = [];
+    const put = async (...args: unknown[]) => void puts.push(args);
+    const recorder = new KvKeyStore({ put } as unknown as KVNamespace);
+    for (const key of keys) await recorder.put(key, null);
+    for (const batch of inBatches(puts, AT_ONCE)) {
+      const body = JSON.stringify({ name: this.#name, puts: batch });
+      const answer = await this.#miniflare.dispatchFetch("http://127.0.0.1", {
+        method: "POST",
+        body,
+      });
+      expect(answer.status).toBe(200);
+    }
+  }
+
   operations = () => this.#operations;
+
+  async size(): Promise<number> {
+    return (await this.kv?.list())?.keys.length ?? 0;
+  }
 
   async breakDown(): Promise<void> {
     this.onOperation = () => {
@@ -112,7 +146,14 @@ async function openUpstash(): Promise<Bench> {
       await redis.send("FLUSHALL");
       return new UpstashKeyStore(redis);
     },
+    async fill(keys) {
+      const store = new UpstashKeyStore(redis);
+      for (const batch of inBatches(keys, AT_ONCE)) {
+        await Promise.all(batch.map((key) => store.put(key, null)));
+      }
+    },
     operations: () => redis.commands,
+    size: async () => Number(await redis.send("DBSIZE")),
     breakDown: () => redis.stop(),
     mend: () => redis.start(),
     close: () => redis.close(),
@@ -129,12 +170,8 @@ async function add(store: KeyStore, fields: Partial<KeyFields> = {}): Promise<St
   return key;
 }
 
-async function addMany(store: KeyStore, count: number, fields: (n: number) => Partial<KeyFields>) {
-  const left = Array.from({ length: count }, (_, n) => n);
-  const worker = async () => {
-    for (let n = left.pop(); n !== undefined; n = left.pop()) await add(store, fields(n));
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+function madeMany(count: number, fields: (n: number) => Partial<KeyFields>): Promise<StoredKey[]> {
+  return Promise.all(Array.from({ length: count }, (_, n) => made(fields(n))));
 }
 
 /** Changes a key as the admin API does. */
@@ -205,8 +242,13 @@ describe.each([
     expect(await all(store, { namePrefix: "laptop" })).toEqual([other.record]);
     expect(await all(store, { tag: "home" })).toEqual([other.record]);
     expect(await all(store, { tag: "work" })).toEqual([key.record]);
-    expect(await all(store, { tag: "x" })).toEqual(expect.arrayContaining([key.record]));
-    expect(await all(store)).toHaveLength(2);
+    for (const search of [{}, { tag: "x" }]) {
+      const found = await all(store, search);
+      expect(found.toSorted((a, b) => (a.id < b.id ? -1 : 1))).toEqual(found);
+      expect(found.map(({ name }) => name).toSorted()).toEqual(["Server", "laptop"]);
+    }
+    for (const each of [key, other]) await store.remove(each);
+    expect(await bench.size()).toBe(0);
   });
 
   test("a search by name finds what begins so, in any script and whatever the case", async () => {
@@ -379,12 +421,12 @@ describe.each([
       return counts;
     };
     const fields = (n: number) => ({ name: `Key ${n}`, tags: n % 2 === 0 ? ["even"] : [] });
-    await addMany(store, sizes.small - 10, fields);
-    await addMany(store, 10, (n) => ({ name: `another ${n}` }));
+    await bench.fill(await madeMany(sizes.small - 10, fields));
+    await bench.fill(await madeMany(10, (n) => ({ name: `another ${n}` })));
     const costsOfSmall = await costs();
     expect(Math.max(...costsOfSmall)).toBeLessThanOrEqual(3);
 
-    await addMany(store, sizes.large - sizes.small, fields);
+    await bench.fill(await madeMany(sizes.large - sizes.small, fields));
     expect(await costs()).toEqual(costsOfSmall);
 
     const total = await all(store);
@@ -396,11 +438,12 @@ describe.each([
     // Small pages, with keys coming in between: those that were there are all seen, none twice.
     for (const search of searches) {
       const known = new Set((await all(store, search)).map(({ id }) => id));
-      const add3 = () =>
-        addMany(store, 3, (n) => ({ name: `Key in between ${n}`, tags: ["even"] }));
+      const between = (n: number) => ({ name: `Key in between ${n}`, tags: ["even"] });
+      const add3 = async () => bench.fill(await madeMany(3, between));
       const seen = (await all(store, search, 190, add3)).map(({ id }) => id);
       expect(new Set(seen).size).toBe(seen.length);
-      expect(known.difference(new Set(seen)).size).toBe(0);
+      const isSeen = new Set(seen);
+      expect([...known].filter((id) => !isSeen.has(id))).toEqual([]);
     }
   });
 });
@@ -442,7 +485,7 @@ describe("Workers KV alone", () => {
     expect(await store.findByHash(key.hash)).toBeNull();
     expect(await store.findById(key.record.id)).toBeNull();
     expect(await all(store)).toEqual([]);
-    expect((await bench.kv?.list())?.keys).toEqual([]);
+    expect(await bench.size()).toBe(0);
   };
 
   test("a new key of which only a part was written does not work, or is listed", async () => {
@@ -543,9 +586,13 @@ describe("Upstash alone", () => {
     const key = await add(store);
     redis.hang();
     const startedMs = performance.now();
-    await expect(store.findByHash(key.hash)).rejects.toThrow(/TimeoutError/);
-    await expect(store.list({ cursor: null, limit: 1 })).rejects.toThrow(KeyStoreUnavailable);
-    expect(performance.now() - startedMs).toBeLessThan(5_000);
+    await Promise.all([
+      expect(store.findByHash(key.hash)).rejects.toThrow(/TimeoutError/),
+      expect(store.put(key, null)).rejects.toThrow(KeyStoreUnavailable),
+      expect(store.remove(key)).rejects.toThrow(KeyStoreUnavailable),
+      expect(store.list({ cursor: null, limit: 1 })).rejects.toThrow(KeyStoreUnavailable),
+    ]);
+    expect(performance.now() - startedMs).toBeLessThan(4_000);
     redis.resume();
     expect(await store.findByHash(key.hash)).toEqual(key.record);
   });

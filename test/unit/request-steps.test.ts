@@ -1,6 +1,9 @@
 import { describe, expect, test } from "vitest";
+import type { RelayConfig } from "../../src/config.ts";
+import { FailedKeys } from "../../src/keys/failed-keys.ts";
 import type { KeyLookup } from "../../src/keys/key-cache.ts";
 import { KeyCache } from "../../src/keys/key-cache.ts";
+import { hashKey } from "../../src/keys/key-format.ts";
 import type { KeyRecord } from "../../src/keys/key-record.ts";
 import { type KeyStore, KeyStoreUnavailable } from "../../src/keys/key-store.ts";
 import { canonicalPath } from "../../src/relay/client-api.ts";
@@ -302,8 +305,10 @@ describe("whose request it is", () => {
     peek: () => null,
     find: async (): Promise<KeyLookup> => ({ kind: "found", record }),
   } as unknown as KeyCache;
+  const failedKeys = new FailedKeys({ limit: async () => ({ success: true }) });
+  const config = { clientAddressHeader: "" } as RelayConfig;
   const who = async (headers: Record<string, string>) => {
-    const result = await identify(new Headers(headers), keys);
+    const result = await identify(new Headers(headers), { keys, failedKeys, config });
     return result.ok ? result.value.record.id : result.error.kind;
   };
 
@@ -329,6 +334,58 @@ describe("whose request it is", () => {
     expect(await who({ "x-api-key": "sk-ant-api03-x" })).toBe("key_malformed");
     expect(await who({ "x-api-key": plainKey.toUpperCase() })).toBe("key_malformed");
     expect(await who({ "x-api-key": `${plainKey}0` })).toBe("key_malformed");
+  });
+});
+
+describe("wrong keys", () => {
+  const limiterOf = (most: number) => {
+    const counts = new Map<string, number>();
+    return {
+      counts,
+      limit: async ({ key }: { key: string }) => {
+        counts.set(key, (counts.get(key) ?? 0) + 1);
+        return { success: (counts.get(key) ?? 0) <= most };
+      },
+    };
+  };
+
+  test("of one network are slowed, and never stopped for good; others are not touched", async () => {
+    let nowMs = 0;
+    const failedKeys = new FailedKeys(limiterOf(5), () => nowMs);
+    for (let index = 0; index < 5; index += 1) await failedKeys.note("a");
+    expect(failedKeys.mayLookUp("a")).toBe(true);
+    await failedKeys.note("a");
+    const tries = () => Array.from({ length: 100 }, () => failedKeys.mayLookUp("a"));
+    expect(tries().filter(Boolean)).toHaveLength(3);
+    expect(failedKeys.mayLookUp("b")).toBe(true);
+    nowMs += 1_000;
+    expect(tries().filter(Boolean)).toHaveLength(3);
+    nowMs += 10_000;
+    expect(tries().filter(Boolean)).toHaveLength(100);
+  });
+
+  test("a key that is known here passes although its network is slowed", async () => {
+    const limiter = limiterOf(0);
+    const failedKeys = new FailedKeys(limiter, () => 0);
+    const config = { clientAddressHeader: "x-address" } as RelayConfig;
+    const known = `cr_${"a".repeat(64)}`;
+    const knownHash = await hashKey(known);
+    const keys = {
+      peek: (hash: string) => (hash === knownHash ? ({ id: "known" } as KeyRecord) : null),
+      find: async (): Promise<KeyLookup> => ({ kind: "unknown" }),
+    } as unknown as KeyCache;
+    const kinds: string[] = [];
+    for (let index = 0; index < 10; index += 1) {
+      const wrong = `cr_${index.toString().padStart(64, "0")}`;
+      const headers = new Headers({ "x-api-key": wrong, "x-address": "192.0.2.1" });
+      const result = await identify(headers, { keys, failedKeys, config });
+      kinds.push(result.ok ? "ok" : result.error.kind);
+    }
+    expect(kinds.slice(0, 4)).toEqual(kinds.slice(0, 4).map(() => "key_unknown"));
+    expect(kinds.slice(4)).toEqual(kinds.slice(4).map(() => "too_many_wrong_keys"));
+    expect([...limiter.counts.keys()]).toEqual(["192.0.2.1"]);
+    const headers = new Headers({ "x-api-key": known, "x-address": "192.0.2.1" });
+    expect((await identify(headers, { keys, failedKeys, config })).ok).toBe(true);
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Vault } from "../../src/accounts/vault.ts";
-import { networkOf } from "../../src/admin/network.ts";
 import { hashPassword, parsePasswordHash, verifyPassword } from "../../src/admin/password.ts";
+import { networkOf } from "../../src/client-network.ts";
 import { type ConfigSource, readConfig } from "../../src/config.ts";
 import { generateKey, hashKey, isKeyShape, keyHint } from "../../src/keys/key-format.ts";
 import { parsePastedCode } from "../../src/upstream/oauth.ts";

@@ -13,3 +13,13 @@ export function networkOf(address: string): string {
   const network = groups.slice(0, NETWORK_GROUPS).map((group) => group.replace(/^0+(?=.)/, ""));
   return `${network.join(":").toLowerCase()}::/64`;
 }
+
+/**
+ * The network that a request came from: only from a header that the operator says can be believed.
+ *
+ * @returns null where none is told
+ */
+export function clientNetwork(headers: Headers, addressHeader: string): string | null {
+  const address = addressHeader === "" ? null : headers.get(addressHeader);
+  return address === null ? null : networkOf(address.trim());
+}
