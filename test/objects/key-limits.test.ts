@@ -12,6 +12,7 @@ import {
 import { type KeyPolicy, mayUse } from "../../src/keys/key-record.ts";
 import { NOTHING_BILLED } from "../../src/relay/settlement.ts";
 import { newRequestId } from "../../src/request-id.ts";
+import { MARK, OPEN } from "./open-policy.ts";
 
 afterEach(() => reset());
 
@@ -20,7 +21,6 @@ const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 /** A Wednesday in the middle of its month. */
 const START_MS = Date.UTC(2026, 10, 18, 12, 0, 0);
-const MARK = "0123456789abcdef";
 
 class Bench {
   nowMs = START_MS;
@@ -30,18 +30,7 @@ class Bench {
 
   constructor(storage: DurableObjectStorage, patch: Partial<KeyPolicy>) {
     this.#storage = storage;
-    this.policy = {
-      enabled: true,
-      expiresAtMs: null,
-      activeForMs: null,
-      revokedAtMs: null,
-      deletedAtMs: null,
-      models: { allowed: null, denied: [] },
-      limits: UNLIMITED,
-      secret: { mark: MARK, previous: null },
-      version: 1,
-      ...patch,
-    };
+    this.policy = { ...OPEN, ...patch };
     this.meter = new Meter(storage, () => this.nowMs);
   }
 

@@ -2,10 +2,9 @@ import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test } from "vitest";
 import { Meter } from "../../durable-objects/key-meter/meter.ts";
-import { UNLIMITED } from "../../src/keys/key-limits.ts";
-import type { KeyPolicy } from "../../src/keys/key-record.ts";
 import { type Bill, NOTHING_BILLED, type Settlement } from "../../src/relay/settlement.ts";
 import { newRequestId } from "../../src/request-id.ts";
+import { MARK, OPEN } from "./open-policy.ts";
 
 afterEach(() => reset());
 
@@ -13,18 +12,6 @@ const START_MS = Date.UTC(2026, 10, 30, 23, 30, 0);
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
-const MARK = "0123456789abcdef";
-const OPEN: KeyPolicy = {
-  enabled: true,
-  expiresAtMs: null,
-  activeForMs: null,
-  revokedAtMs: null,
-  deletedAtMs: null,
-  models: { allowed: null, denied: [] },
-  limits: UNLIMITED,
-  secret: { mark: MARK, previous: null },
-  version: 1,
-};
 
 class Bench {
   nowMs = START_MS;
