@@ -268,7 +268,10 @@ function noAccountFree(
         if (first === null || standing.untilMs < first.untilMs) first = standing;
         break;
       case "trouble":
-        if (standing.trouble.untilMs !== null) final = false;
+        // A refused credential is tried again by itself, but it is a person who mends it.
+        if (standing.trouble.untilMs !== null && standing.trouble.kind !== "credential_rejected") {
+          final = false;
+        }
         words.add(TROUBLE_IN_WORDS[standing.trouble.kind]);
         break;
       case "disabled":

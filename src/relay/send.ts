@@ -7,7 +7,7 @@ import { fail, ok, type Result } from "../result.ts";
 import { decodedText } from "../upstream/content-encoding.ts";
 import { upstreamHeaders } from "../upstream/headers.ts";
 import { type Windows, windowsMoved } from "../upstream/rate-limits.ts";
-import { judge, nextStep, type Verdict, windowsOf } from "../upstream/verdict.ts";
+import { goesToClient, judge, type Verdict, windowsOf } from "../upstream/verdict.ts";
 import type { Cause, Refusal } from "./refusal.ts";
 import type { RelayCall } from "./relay-call.ts";
 import type { Attempt } from "./settlement.ts";
@@ -173,7 +173,7 @@ export class Sender {
         await this.#acquire(row, renewed.generation);
       }
     }
-    if (nextStep(verdict) === "deliver") return sent;
+    if (goesToClient(verdict)) return sent;
     sent?.release();
     this.#backsOff = false;
     switch (verdict.kind) {

@@ -20,9 +20,6 @@ export type Verdict =
   | { kind: "server_error"; status: number }
   | { kind: "unreachable"; detail: "connection" | "timeout" };
 
-/** What the relay does with the request after a verdict. */
-export type NextStep = "deliver" | "next_account" | "one_other_account" | "refresh_and_retry";
-
 export interface UpstreamAnswer {
   status: number;
   headers: Headers;
@@ -59,22 +56,20 @@ export function judge(answer: UpstreamAnswer, nowMs: number): Verdict {
   }
 }
 
-/** The step that follows from a verdict while no byte has reached the client. */
-export function nextStep(verdict: Verdict): NextStep {
+/** Whether the answer goes to the client as it came; otherwise another account may do better. */
+export function goesToClient(verdict: Verdict): boolean {
   switch (verdict.kind) {
     case "served":
     case "passed":
     case "org_disabled":
-      return "deliver";
+      return true;
     case "credential_rejected":
-      return "refresh_and_retry";
     case "overloaded":
-      return "one_other_account";
     case "rate_limited":
     case "spend_limited":
     case "server_error":
     case "unreachable":
-      return "next_account";
+      return false;
   }
 }
 

@@ -10,7 +10,7 @@ import {
   retryAfterAtMs,
   windowsMoved,
 } from "../../src/upstream/rate-limits.ts";
-import { judge, nextStep, type Verdict } from "../../src/upstream/verdict.ts";
+import { goesToClient, judge, type Verdict } from "../../src/upstream/verdict.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
 const NOW_S = NOW_MS / 1000;
@@ -236,9 +236,10 @@ describe("what an answer means", () => {
   });
 
   test("what is the request's own doing is never tried elsewhere", () => {
-    expect(nextStep({ kind: "passed" })).toBe("deliver");
-    expect(nextStep({ kind: "org_disabled", detail: "" })).toBe("deliver");
-    expect(nextStep({ kind: "served" })).toBe("deliver");
+    expect(goesToClient({ kind: "passed" })).toBe(true);
+    expect(goesToClient({ kind: "org_disabled", detail: "" })).toBe(true);
+    expect(goesToClient({ kind: "served" })).toBe(true);
+    expect(goesToClient({ kind: "overloaded" })).toBe(false);
   });
 });
 
