@@ -241,18 +241,19 @@ export class Account {
     const state = this.#rows.state();
     if (state === null) return fail(UNKNOWN_ACCOUNT);
     const sinceMs = this.#deps.now();
-    const restMs = Math.min(
-      REJECTED_REST_FIRST_MS * 2 ** state.rejections,
-      REJECTED_REST_LONGEST_MS,
-    );
+    // Where the last refusal is long past, this is another matter, and the doubling starts over.
+    const lastUntilMs = state.trouble?.untilMs ?? 0;
+    const isRecent = sinceMs - lastUntilMs < REJECTED_REST_LONGEST_MS;
+    const rejections = isRecent ? state.rejections : 0;
+    const restMs = Math.min(REJECTED_REST_FIRST_MS * 2 ** rejections, REJECTED_REST_LONGEST_MS);
     const detail = "Upstream refused its credential (401).";
     const untilMs = sinceMs + restMs;
     this.#save({
       ...state,
-      rejections: state.rejections + 1,
+      rejections: rejections + 1,
       trouble: { kind: "credential_rejected", detail, sinceMs, untilMs },
     });
-    this.#deps.log("error", "account.credential_rejected", { rejections: state.rejections + 1 });
+    this.#deps.log("error", "account.credential_rejected", { rejections: rejections + 1 });
     return fail({ kind: "credential_rejected", message: detail, retryAtMs: null });
   }
 

@@ -175,8 +175,9 @@ export class Limiter {
     );
     for (const { id, state, at, tokens, cost } of rows) {
       if (id === except) continue;
-      if (state === "open") window.begin(id, at);
-      else window.recall(id, at, tokens, cost);
+      // One that was swept may still be settled late: it is not over either.
+      if (state === "settled") window.recall(id, at, tokens, cost);
+      else window.begin(id, at);
     }
     this.#window = window;
     return window;

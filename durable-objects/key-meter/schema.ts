@@ -1,7 +1,8 @@
 /**
  * One `requests` row is lease and ledger line in one: written at admission, completed at
- * settlement, folded into the hourly and lifetime sums an hour after it ended. Request ids begin
- * with their time, so the primary key is also the index by time, and a row costs one write.
+ * settlement, folded into the hourly and lifetime sums an hour after it began, or once no sliding
+ * window counts it any more. Request ids begin with their time, so the primary key is also the
+ * index by time, and a row costs one write.
  */
 export const SCHEMA = `
   CREATE TABLE IF NOT EXISTS policy (

@@ -45,7 +45,7 @@ export async function testAccount(services: Services, row: RosterRow): Promise<A
       Date.now(),
     );
     if (verdict.kind === "credential_rejected") {
-      // As for a relayed request: refreshed once where it can be, else marked for a person to mend.
+      // As for a relayed request: refreshed once where it can be, else put to rest.
       const renewed = await services.credentials.acquire(row.id, credential.value.generation);
       const message = renewed.ok
         ? "Anthropic refused the credential; it was refreshed. Test again."

@@ -156,14 +156,21 @@ export function changesOf(body: KeyUpdate, before: KeyRecord | null): Partial<Ke
         }),
     ...(accountId === undefined && accountTag === undefined
       ? {}
-      : { boundTo: bindingOf(accountId ?? null, accountTag ?? null) }),
+      : { boundTo: bindingOf(accountId, accountTag, before?.boundTo ?? null) }),
     ...(limits === undefined ? {} : { limits: limitsWith(before?.limits ?? UNLIMITED, limits) }),
   };
 }
 
-function bindingOf(accountId: string | null, tag: string | null): KeyRecord["boundTo"] {
-  if (accountId !== null) return { kind: "account", value: accountId };
-  return tag === null || tag === "" ? null : { kind: "tag", value: tag };
+/** A key is bound one way at the most; taking one way away leaves the other as it was. */
+function bindingOf(
+  accountId: string | null | undefined,
+  tag: string | null | undefined,
+  before: KeyRecord["boundTo"],
+): KeyRecord["boundTo"] {
+  if (accountId) return { kind: "account", value: accountId };
+  if (tag) return { kind: "tag", value: tag };
+  if (before?.kind === "account" && accountId === undefined) return before;
+  return before?.kind === "tag" && tag === undefined ? before : null;
 }
 
 function limitsWith(before: KeyLimits, given: v.InferOutput<typeof limitsSchema>): KeyLimits {

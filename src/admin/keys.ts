@@ -18,11 +18,16 @@ const DELETED = "This key is deleted. Restore it first: POST …/restore.";
 export const keyRoutes = new Hono<AdminEnv>()
   .get("/", async (c) => {
     const limit = Math.trunc(Number(c.req.query("limit"))) || PAGE_DEFAULT;
+    const namePrefix = c.req.query("name");
+    const tag = c.req.query("tag");
+    if (namePrefix !== undefined && tag !== undefined) {
+      return failure(c, "bad_request", "Search by name or by tag, not by both at once.");
+    }
     const page = await c.get("services").keyStore.list({
       cursor: c.req.query("cursor") ?? null,
       limit: Math.min(KEY_PAGE_MAX, Math.max(1, limit)),
-      namePrefix: c.req.query("name"),
-      tag: c.req.query("tag"),
+      namePrefix,
+      tag,
     });
     const keys = page.keys.map((record) => shown(record, null));
     return success(c, { keys, cursor: page.cursor });

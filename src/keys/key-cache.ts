@@ -39,6 +39,11 @@ export class KeyCache {
     return this.#now() - entry.readAtMs < FRESH_MS ? entry.record : null;
   }
 
+  /** Whether this isolate has seen the key to be good, however long ago. */
+  hasSeen(hash: string): boolean {
+    return this.#entries.get(hash)?.record != null;
+  }
+
   async find(hash: string): Promise<KeyLookup> {
     const known = this.#entries.get(hash);
     const ageMs = known === undefined ? Number.POSITIVE_INFINITY : this.#now() - known.readAtMs;

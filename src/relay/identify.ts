@@ -30,7 +30,8 @@ export async function identify(
   const fresh = keys.peek(hash);
   if (fresh !== null) return ok({ record: fresh, mark });
   const network = clientNetwork(headers, config.clientAddressHeader);
-  if (!failedKeys.mayLookUp(network)) return fail({ kind: "too_many_wrong_keys" });
+  if (!keys.hasSeen(hash) && !failedKeys.mayLookUp(network))
+    return fail({ kind: "too_many_wrong_keys" });
   const lookup = await keys.find(hash);
   switch (lookup.kind) {
     case "found":

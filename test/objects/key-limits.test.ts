@@ -174,6 +174,16 @@ describe("a sliding window", () => {
       expect(await bench.spend(0)).toBe("window_reached");
     }));
 
+  test("counts a late settlement of a request that was swept, also after the object woke up", () =>
+    withLimits({ window: { ...window, minutes: 60, tokens: 100 } }, async (bench) => {
+      const { id } = await bench.admit();
+      await bench.alarmsUntil(START_MS + 20 * MINUTE_MS);
+      bench.wakeUp();
+      expect((await bench.admit()).refusal).toBeNull();
+      bench.settle(id, 0, 100);
+      expect((await bench.admit()).refusal?.kind).toBe("window_reached");
+    }));
+
   test("of a day still counts what would have been folded after an hour", () =>
     withLimits({ window: { ...window, minutes: 1_440, requests: 2 } }, async (bench) => {
       await bench.spend(0);

@@ -303,6 +303,7 @@ describe("whose request it is", () => {
   const record = { id: "k", enabled: true } as KeyRecord;
   const keys = {
     peek: () => null,
+    hasSeen: () => false,
     find: async (): Promise<KeyLookup> => ({ kind: "found", record }),
   } as unknown as KeyCache;
   const failedKeys = new FailedKeys({ limit: async () => ({ success: true }) });
@@ -370,9 +371,13 @@ describe("wrong keys", () => {
     const config = { clientAddressHeader: "x-address" } as RelayConfig;
     const known = `cr_${"a".repeat(64)}`;
     const knownHash = await hashKey(known);
+    const record = { id: "known" } as KeyRecord;
+    // Seen a while ago: the record has to be read anew, and the store is asked for it.
     const keys = {
-      peek: (hash: string) => (hash === knownHash ? ({ id: "known" } as KeyRecord) : null),
-      find: async (): Promise<KeyLookup> => ({ kind: "unknown" }),
+      peek: () => null,
+      hasSeen: (hash: string) => hash === knownHash,
+      find: async (hash: string): Promise<KeyLookup> =>
+        hash === knownHash ? { kind: "found", record } : { kind: "unknown" },
     } as unknown as KeyCache;
     const kinds: string[] = [];
     for (let index = 0; index < 10; index += 1) {
