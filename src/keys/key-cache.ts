@@ -6,6 +6,8 @@ import { type KeyStore, KeyStoreUnavailable } from "./key-store.ts";
 const FRESH_MS = 30_000;
 /** How long a record seen before keeps working while the store is down. */
 const STALE_IF_DOWN_MS = 10 * 60_000;
+/** After a failure, known keys do not wait for the store again for so long. */
+const DOWN_MS = 5_000;
 /** How long "no such key" is remembered: long enough to spare the store, short for a new key. */
 const UNKNOWN_MS = 5_000;
 /** Bounds the isolate's memory: some 500 bytes an entry. */
@@ -25,6 +27,7 @@ interface Entry {
 export class KeyCache {
   readonly #store: KeyStore;
   readonly #now: () => number;
+  #downUntilMs = Number.NEGATIVE_INFINITY;
   readonly #entries = new RecentMap<string, Entry>(MAX_ENTRIES);
 
   constructor(store: KeyStore, now: () => number = Date.now) {
@@ -50,13 +53,15 @@ export class KeyCache {
     if (known !== undefined && ageMs < (known.record === null ? UNKNOWN_MS : FRESH_MS)) {
       return lookupOf(known.record);
     }
+    const usable = known !== undefined && known.record !== null && ageMs < STALE_IF_DOWN_MS;
+    if (usable && this.#now() < this.#downUntilMs) return lookupOf(known.record);
     try {
       const record = await this.#store.findByHash(hash);
       this.#entries.set(hash, { record, readAtMs: this.#now() });
       return lookupOf(record);
     } catch (error) {
       if (!(error instanceof KeyStoreUnavailable)) throw error;
-      const usable = known !== undefined && known.record !== null && ageMs < STALE_IF_DOWN_MS;
+      this.#downUntilMs = this.#now() + DOWN_MS;
       return usable ? lookupOf(known.record) : { kind: "unavailable" };
     }
   }

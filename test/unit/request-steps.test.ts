@@ -420,6 +420,19 @@ describe("the key cache", () => {
     expect(await cache.find("h")).toEqual({ kind: "unavailable" });
   });
 
+  test("while the store is down, known keys ask it once in five seconds, not with every request", async () => {
+    let nowMs = 0;
+    const { store, reads } = storeOf([record, "down"]);
+    const cache = new KeyCache(store, () => nowMs);
+    await cache.find("h");
+    nowMs = MINUTE_MS;
+    for (let times = 0; times < 100; times += 1) await cache.find("h");
+    expect(reads.count).toBe(2);
+    nowMs += 5_000;
+    await cache.find("h");
+    expect(reads.count).toBe(3);
+  });
+
   test("an unknown key is remembered for seconds, so that it cannot load the store", async () => {
     let nowMs = 0;
     const { store, reads } = storeOf([null, record]);
