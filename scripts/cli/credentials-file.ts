@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
 import { errorCode } from "../host/stop.ts";
 import { Failure, usageFailure } from "./failure.ts";
 import { restOfInput } from "./terminal.ts";
+import { pathFrom } from "./user-path.ts";
 
 /** The part of a Claude Code credentials file that the admin API takes. */
 export interface ClaudeAiOauth {
@@ -41,10 +40,7 @@ export async function readCredentials(path: string): Promise<ClaudeAiOauth> {
 }
 
 function readText(path: string): string {
-  // npm runs scripts in the project's folder; the person meant a path from where they are.
-  const isNpmRun = process.env.npm_lifecycle_event === "cli";
-  const from = (isNpmRun && process.env.INIT_CWD) || process.cwd();
-  const whole = path.startsWith("~/") ? join(homedir(), path.slice(2)) : resolve(from, path);
+  const whole = pathFrom(path);
   try {
     return readFileSync(whole, "utf8");
   } catch (error) {

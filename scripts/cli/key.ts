@@ -1,24 +1,48 @@
+import { shownSettings } from "../../src/admin/key-fields.ts";
+import { type KeyRecord, policyOf, refusalOf } from "../../src/keys/key-record.ts";
 import type { AdminClient } from "./admin-client.ts";
 import { dayText, momentText } from "./moment.ts";
-import { isWholeId, pick, shortId } from "./reference.ts";
+import { shortId } from "./reference.ts";
 import { fieldLines, tableLines } from "./table.ts";
 
 const PAGE = 1_000;
 
 /** A relay key as the admin API shows it. */
-export interface Key {
+export interface Key extends ReturnType<typeof shownSettings> {
   id: string;
   name: string;
   description: string;
   /** First and last characters. */
   hint: string;
-  enabled: boolean;
+  /** "active", or why the key is refused. */
   status: string;
-  createdAt: string;
-  expiresAt: string | null;
+  createdAt: string | null;
+  activatedAt: string | null;
   revokedAt: string | null;
-  /** Only where one key is asked for. */
+  deletedAt: string | null;
+  /** Only where a relay is asked for one key. */
   usage?: { total: Sums; daily: Sums; monthly: Sums; inFlight: number };
+  inUse?: Record<string, unknown>;
+}
+
+/** A key as the admin API would show it. When it was first used only a relay knows. */
+export function shownKey(record: KeyRecord): Key {
+  const iso = (atMs: number | null) => (atMs === null ? null : new Date(atMs).toISOString());
+  const use = { mark: null, model: null, activatedAtMs: null };
+  const refusal = refusalOf(policyOf(record), use, Date.now());
+  const status = refusal?.kind.replace("key_", "") ?? "active";
+  return {
+    id: record.id,
+    name: record.name,
+    description: record.description,
+    hint: record.hint,
+    status: record.deletedAtMs === null ? status : "deleted",
+    ...shownSettings(record),
+    createdAt: iso(record.createdAtMs),
+    activatedAt: null,
+    revokedAt: iso(record.revokedAtMs),
+    deletedAt: iso(record.deletedAtMs),
+  };
 }
 
 interface Sums {
@@ -37,7 +61,7 @@ export function keyPath(id: string, act = ""): string {
   return `${keysPath}/${encodeURIComponent(id)}${act}`;
 }
 
-/** All keys, however many pages they fill. */
+/** All keys that a relay knows, however many pages they fill. */
 export async function listKeys(api: AdminClient): Promise<{ keys: Key[] }> {
   const keys: Key[] = [];
   let cursor: string | null = null;
@@ -56,12 +80,6 @@ export async function listKeys(api: AdminClient): Promise<{ keys: Key[] }> {
   return { keys };
 }
 
-/** The key that a person means by a name, an id or the beginning of one. */
-export async function findKey(api: AdminClient, given: string): Promise<Key> {
-  if (isWholeId(given)) return api.call("GET", keyPath(given));
-  return pick("key", given, (await listKeys(api)).keys);
-}
-
 export function keyTable(keys: readonly Key[]): string[] {
   return tableLines(
     [
@@ -69,6 +87,7 @@ export function keyTable(keys: readonly Key[]): string[] {
       { title: "ID" },
       { title: "KEY" },
       { title: "STATUS", colour: statusColour },
+      { title: "TAGS", shrinks: true },
       { title: "CREATED" },
       { title: "EXPIRES" },
     ],
@@ -77,7 +96,8 @@ export function keyTable(keys: readonly Key[]): string[] {
       shortId(key.id),
       key.hint,
       key.status,
-      dayText(key.createdAt),
+      key.tags.join(", "),
+      key.createdAt === null ? "" : dayText(key.createdAt),
       dayText(key.expiresAt),
     ]),
   );
@@ -91,12 +111,46 @@ export function keyDetails(key: Key): string[] {
       ["Description", key.description],
       ["Key", key.hint],
       ["Status", key.status],
+      ["Tags", key.tags.join(", ")],
       ["Created", momentText(key.createdAt)],
+      ["First used", key.activatedAt && momentText(key.activatedAt)],
       ["Expires", momentText(key.expiresAt)],
+      [
+        "Works for",
+        key.activeForHours === null ? null : `${key.activeForHours} h from its first request on`,
+      ],
       ["Revoked", key.revokedAt && momentText(key.revokedAt)],
+      ["Deleted", key.deletedAt && momentText(key.deletedAt)],
+      ["Models", key.allowedModels?.join(", ") ?? null],
+      ["Not models", key.deniedModels.join(", ")],
+      ["Account", key.accountId],
+      ["Account tag", key.accountTag],
+      ...limitFields(key.limits),
       ["In flight", key.usage === undefined ? null : String(key.usage.inFlight)],
     ]),
     ...(key.usage === undefined ? [] : ["", ...usageTable(key.usage)]),
+  ];
+}
+
+function limitFields(limits: Key["limits"]): [string, string | null][] {
+  const usd = (amount: number | null) => (amount === null ? null : `$${amount}`);
+  const { concurrency, window, weeklyFamilyCost } = limits;
+  const inWindow = [
+    window?.requests == null ? "" : `${window.requests} requests`,
+    window?.tokens == null ? "" : `${window.tokens} tokens`,
+    window?.cost == null ? "" : `$${window.cost}`,
+  ].filter(Boolean);
+  return [
+    ["At once", concurrency === null ? null : `${concurrency} requests`],
+    ["Window", window && `${inWindow.join(", ") || "no limit"} in ${window.minutes} minutes`],
+    ["A day", usd(limits.dailyCost)],
+    ["A week", usd(limits.weeklyCost)],
+    ["A month", usd(limits.monthlyCost)],
+    ["In all", usd(limits.totalCost)],
+    [
+      `${weeklyFamilyCost?.family ?? "Family"} a week`,
+      weeklyFamilyCost && usd(weeklyFamilyCost.cost),
+    ],
   ];
 }
 

@@ -52,12 +52,15 @@ export function readExpiry(text: string, nowMs = Date.now()): string {
   return new Date(atMs).toISOString();
 }
 
+/** @returns a span such as 30d, 12h, 90m or 2w in milliseconds, or null where the text is none */
+export function spanMs(text: string): number | null {
+  const [, count, unit] = /^(\d{1,5})([mhdw])$/.exec(text) ?? [];
+  return count === undefined ? null : Number(count) * SPAN_MS[unit as keyof typeof SPAN_MS];
+}
+
 function expiryMs(text: string, nowMs: number): number {
-  const span = /^(\d{1,5})([mhdw])$/.exec(text);
-  if (span !== null) {
-    const unit = SPAN_MS[span[2] as keyof typeof SPAN_MS];
-    return nowMs + Number(span[1]) * unit;
-  }
+  const span = spanMs(text);
+  if (span !== null) return nowMs + span;
   const day =
     /^(\d{4}-\d{2}-\d{2})(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2}))?$/.exec(
       text,

@@ -3,7 +3,7 @@ import { plain } from "./text-width.ts";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 /** Shorter beginnings are more often a typo than an id. */
-const MIN_PREFIX_CHARS = 4;
+export const MIN_PREFIX_CHARS = 4;
 const SHOWN_MATCHES = 5;
 
 export interface Named {

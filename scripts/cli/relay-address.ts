@@ -17,6 +17,8 @@ export interface RelayAddress {
   isLoopback: boolean;
   /** True where an address was given, by flag or environment. */
   isGiven: boolean;
+  /** True where a relay runs on this machine's state folder, whether or not it is the one meant. */
+  runsHere: boolean;
   /** Where the session is kept between calls. */
   sessionDir: string;
   username: string | undefined;
@@ -30,15 +32,18 @@ export interface RelayAddress {
 export function findRelay(flag: string | undefined): RelayAddress {
   const values = givenValues(process.env);
   const stateDir = resolve(projectDir, values.RELAY_STATE_DIR ?? DEFAULT_STATE_DIR);
+  const running = runningRelay(stateDir);
   const given = flag ?? (process.env.RELAY_URL?.trim() || undefined);
   const { url, isLoopback } =
     given === undefined
-      ? checkedUrl(runningRelay(stateDir)?.url ?? DEFAULT_URL)
+      ? checkedUrl(running?.url ?? DEFAULT_URL)
       : checkedUrl(given, flag === undefined ? "RELAY_URL" : "--url");
   return {
     url,
     isLoopback,
     isGiven: given !== undefined,
+    // Until it answers it has noted no address, and has read no key either.
+    runsHere: typeof running?.url === "string",
     sessionDir: isLoopback && existsSync(stateDir) ? stateDir : configDir(),
     // What .dev.vars says belongs to the relay of this folder and goes to no other.
     username:

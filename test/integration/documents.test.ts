@@ -1,7 +1,10 @@
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
+import { makeProgram } from "../../scripts/cli/program.ts";
+import { shownSettings } from "../../src/admin/key-fields.ts";
 import { CONFIG_NAMES } from "../../src/config.ts";
+import { newKey } from "../../src/keys/new-key.ts";
 
 const root = resolve(import.meta.dirname, "../..");
 const read = (path: string) => readFileSync(join(root, path), "utf8");
@@ -56,6 +59,12 @@ test.each(documents)("npm scripts that %s names exist", (path) => {
   expect(missing).toEqual([]);
 });
 
+test.each(documents)("commands and flags that %s gives to the CLI exist", (path) => {
+  const text = read(path).replace(/\\\n\s*/g, " ");
+  const lines = [...text.matchAll(/\bnpm run cli -- ([^`\n]+)/g)].map(([, line]) => line ?? "");
+  expect(lines.map(unknownToTheCli).filter((unknown) => unknown !== null)).toEqual([]);
+});
+
 test("README's table names every configuration value, and no other", () => {
   expect(namesInTables(section(page("README.md"), "Configuration")).sort()).toEqual(
     [...CONFIG_NAMES, ...SCRIPT_NAMES].sort(),
@@ -86,6 +95,23 @@ test("the storage page names every column of the Durable Objects", () => {
     }
   }
   expect(missing.filter((name) => !/^(hourly|lifetime)\./.test(name))).toEqual([]);
+});
+
+test("the storage page names every field of a key's record", async () => {
+  const { stored } = await newKey({ name: "laptop" }, 0);
+  const text = page("docs/storage-schema.md");
+  const fields = [...Object.keys(stored.record), ...Object.keys(stored.record.limits)];
+  expect(fields.filter((field) => !text.includes(`\`${field}\``))).toEqual([]);
+});
+
+test("the API page names every setting of a key and every limit", async () => {
+  const { stored } = await newKey({ name: "laptop" }, 0);
+  const { limits, ...settings } = shownSettings(stored.record);
+  const text = page("docs/api.md");
+  const named = Object.keys(settings).filter((name) => text.includes(`| \`${name}\` |`));
+  expect(named).toEqual(Object.keys(settings));
+  const shown = Object.keys(limits).filter((name) => text.includes(`"${name}":`));
+  expect(shown).toEqual(Object.keys(limits));
 });
 
 test("the dependencies page names every package of package.json, and no other", () => {
@@ -178,6 +204,32 @@ function anchorsOf(text: string): string[] {
 function section(text: string, heading: string): string {
   const [, after = ""] = text.split(`\n## ${heading}\n`, 2);
   return after.split("\n## ", 1)[0] ?? "";
+}
+
+/** The first word of a command line that the CLI would not understand; null: all are known. */
+function unknownToTheCli(line: string): string | null {
+  let command = makeProgram();
+  const flags = new Set<string>(["--help"]);
+  const learn = () => {
+    for (const { long } of command.options) if (long !== undefined) flags.add(long);
+  };
+  learn();
+  for (const word of line.split(/\s+/)) {
+    if (word.startsWith("--")) {
+      if (!flags.has(word)) return word;
+      continue;
+    }
+    if (command.commands.length === 0) continue;
+    const next = command.commands.find((candidate) => candidate.name() === word);
+    // The value of a flag, or the ellipsis of a sentence.
+    if (next === undefined) {
+      if (/^[a-z-]+$/.test(word)) return word;
+      continue;
+    }
+    command = next;
+    learn();
+  }
+  return null;
 }
 
 /** The names in the first column of a page's tables. */
