@@ -74,6 +74,19 @@ export function procPids(): number[] {
     .map(Number);
 }
 
+/**
+ * Whether a process has given back what it held, its port above all. A killed one loses its command
+ * line before its sockets, and its first thread may be gone before the others are.
+ */
+export function hasEnded(pid: number): boolean {
+  if (!hasProc) return !isAlive(pid);
+  try {
+    return readdirSync(`/proc/${pid}/task`).length <= 1 && isZombie(pid);
+  } catch {
+    return true;
+  }
+}
+
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

@@ -2,7 +2,13 @@ import { readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createExclusively, replaceAtomically } from "./exclusive-file.ts";
-import { isSameProcess, type ProcessRecord, processRecord, runtimesOf } from "./process-table.ts";
+import {
+  hasEnded,
+  isSameProcess,
+  type ProcessRecord,
+  processRecord,
+  runtimesOf,
+} from "./process-table.ts";
 import { errorCode, Stop } from "./stop.ts";
 
 const LOCK_FILE = "relay.lock";
@@ -100,6 +106,6 @@ async function endRuntimes(stateDir: string, noted: ProcessRecord | null): Promi
   for (const runtime of runtimesOf(stateDir, noted)) {
     process.kill(runtime.pid, "SIGKILL");
     const until = Date.now() + END_LIMIT_MS;
-    while (isSameProcess(runtime) && Date.now() < until) await sleep(END_POLL_MS);
+    while (!hasEnded(runtime.pid) && Date.now() < until) await sleep(END_POLL_MS);
   }
 }

@@ -13,6 +13,7 @@ import {
 import type { WorkerBundle } from "./bundle.ts";
 import {
   childRuntimes,
+  hasEnded,
   isSameProcess,
   ownRuntime,
   type ProcessRecord,
@@ -166,7 +167,7 @@ async function drain(runtime: ProcessRecord | null, graceMs: number): Promise<bo
   if (runtime === null || process.platform === "win32") return false;
   const until = Date.now() + graceMs;
   if (isSameProcess(runtime)) process.kill(runtime.pid, "SIGTERM");
-  while (isSameProcess(runtime)) {
+  while (!hasEnded(runtime.pid)) {
     if (Date.now() >= until) return false;
     await sleep(STOP_POLL_MS);
   }

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { ensureBundle, startRelay } from "../../scripts/relay-process.ts";
 import { startFakeUpstream } from "../fixtures/fake-upstream/index.ts";
+import { settledPort } from "../fixtures/settled-port.ts";
 
 const projectDir = resolve(import.meta.dirname, "../..");
 const READY = /is running at (http:\/\/127\.0\.0\.1:\d+)/;
@@ -228,14 +229,14 @@ describe("npm start", () => {
 
   test("after kill -9 of the starter the next start ends what it left, and serves the same state", async () => {
     const stateDir = makeStateDir();
-    const first = runScript("start.ts", stateDir);
+    const port = String(await settledPort());
+    const first = runScript("start.ts", stateDir, { env: { PORT: port } });
     const firstUrl = await readyUrl(first);
     const orphan = noteOf(stateDir).runtime.pid;
     const password = PASSWORD.exec(first.output())?.[1] ?? "";
     first.child.kill("SIGKILL");
     await first.exited;
 
-    const port = new URL(firstUrl).port;
     const second = runScript("start.ts", stateDir, { env: { PORT: port } });
     const url = await readyUrl(second);
     expect(url).toBe(firstUrl);
@@ -246,7 +247,7 @@ describe("npm start", () => {
 
   test("a runtime that died comes back at the same address", async () => {
     const stateDir = makeStateDir();
-    const run = runScript("start.ts", stateDir);
+    const run = runScript("start.ts", stateDir, { env: { PORT: String(await settledPort()) } });
     const url = await readyUrl(run);
     const died = noteOf(stateDir).runtime.pid;
     process.kill(died, "SIGKILL");
