@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
+import { parseStoredKey } from "../../src/keys/key-index.ts";
 import { markOf } from "../../src/keys/key-record.ts";
 import type { StoredKey } from "../../src/keys/key-store.ts";
-import { parseStoredKey } from "../../src/keys/kv.ts";
 import { replaceAtomically } from "../host/exclusive-file.ts";
 import { errorCode } from "../host/stop.ts";
 import { examples, PROGRAM } from "./command-context.ts";

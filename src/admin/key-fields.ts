@@ -56,14 +56,14 @@ const timeSchema = v.nullable(
 const countSchema = v.nullable(
   v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(COUNT_MAX)),
 );
-const dollarsSchema = v.nullable(
-  v.pipe(
-    v.number(),
-    v.minValue(0),
-    v.maxValue(COST_MAX_DOLLARS),
-    v.transform((dollars) => Math.round(dollars * NANO_PER_DOLLAR)),
-  ),
+/** Dollars; nano-dollars afterwards. */
+const amountSchema = v.pipe(
+  v.number(),
+  v.minValue(0),
+  v.maxValue(COST_MAX_DOLLARS),
+  v.transform((dollars) => Math.round(dollars * NANO_PER_DOLLAR)),
 );
+const dollarsSchema = v.nullable(amountSchema);
 const patternsSchema = v.pipe(
   v.array(
     v.pipe(
@@ -96,12 +96,7 @@ const limitsSchema = v.strictObject({
     v.nullable(
       v.strictObject({
         family: v.picklist(["fable", "mythos", "opus", "sonnet", "haiku", "other"]),
-        cost: v.pipe(
-          v.number(),
-          v.minValue(0),
-          v.maxValue(COST_MAX_DOLLARS),
-          v.transform((dollars) => Math.round(dollars * NANO_PER_DOLLAR)),
-        ),
+        cost: amountSchema,
       }),
     ),
   ),

@@ -1,12 +1,4 @@
 import { Redis } from "@upstash/redis/cloudflare";
-import { type KeyRecord, parseKeyRecord } from "./key-record.ts";
-import {
-  type KeyPage,
-  type KeyQuery,
-  type KeyStore,
-  KeyStoreUnavailable,
-  type StoredKey,
-} from "./key-store.ts";
 import {
   folded,
   idOfMember,
@@ -16,7 +8,15 @@ import {
   member,
   parseStoredKey,
   readable,
-} from "./kv.ts";
+} from "./key-index.ts";
+import { type KeyRecord, parseKeyRecord } from "./key-record.ts";
+import {
+  type KeyPage,
+  type KeyQuery,
+  type KeyStore,
+  KeyStoreUnavailable,
+  type StoredKey,
+} from "./key-store.ts";
 
 /**
  * Layout (docs/storage-schema.md), below a prefix so that the Redis may be shared:

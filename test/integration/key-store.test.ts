@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { KVNamespace } from "@cloudflare/workers-types";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { inBatches } from "../../src/keys/key-index.ts";
 import {
   KEY_DESCRIPTION_MAX_CHARS,
   KEY_NAME_MAX_CHARS,
@@ -19,7 +20,7 @@ import {
   KeyStoreUnavailable,
   type StoredKey,
 } from "../../src/keys/key-store.ts";
-import { inBatches, KvKeyStore } from "../../src/keys/kv.ts";
+import { KvKeyStore } from "../../src/keys/kv.ts";
 import { type KeyFields, newKey, rotateKey } from "../../src/keys/new-key.ts";
 import { UpstashKeyStore } from "../../src/keys/upstash.ts";
 import { TestRedis } from "../fixtures/redis/index.ts";
