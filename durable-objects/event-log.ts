@@ -59,20 +59,8 @@ export class EventLog extends DurableObject<Env> {
     return id;
   }
 
-  finish(
-    id: number,
-    outcome: "done" | "failed",
-    target: string | null,
-    detail: Record<string, unknown>,
-  ): void {
-    this.ctx.storage.sql.exec(
-      `UPDATE audit SET outcome = ?, target = COALESCE(?, target), detail = json_patch(detail, ?)
-       WHERE id = ?`,
-      outcome,
-      target,
-      JSON.stringify(detail),
-      id,
-    );
+  finish(id: number, outcome: "done" | "failed"): void {
+    this.ctx.storage.sql.exec("UPDATE audit SET outcome = ? WHERE id = ?", outcome, id);
   }
 
   /** The newest acts first. @param before only acts with a smaller id; null: from the newest on */

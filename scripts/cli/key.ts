@@ -1,5 +1,5 @@
-import { shownSettings } from "../../src/admin/key-fields.ts";
-import { type KeyRecord, policyOf, refusalOf } from "../../src/keys/key-record.ts";
+import { shownKey as pictureOf } from "../../src/admin/key-fields.ts";
+import type { KeyRecord } from "../../src/keys/key-record.ts";
 import type { AdminClient } from "./admin-client.ts";
 import { dayText, momentText } from "./moment.ts";
 import { shortId } from "./reference.ts";
@@ -8,18 +8,7 @@ import { fieldLines, tableLines } from "./table.ts";
 const PAGE = 1_000;
 
 /** A relay key as the admin API shows it. */
-export interface Key extends ReturnType<typeof shownSettings> {
-  id: string;
-  name: string;
-  description: string;
-  /** First and last characters. */
-  hint: string;
-  /** "active", or why the key is refused. */
-  status: string;
-  createdAt: string | null;
-  activatedAt: string | null;
-  revokedAt: string | null;
-  deletedAt: string | null;
+export interface Key extends ReturnType<typeof pictureOf> {
   /** Only where a relay is asked for one key. */
   usage?: { total: Sums; daily: Sums; monthly: Sums; inFlight: number };
   inUse?: Record<string, unknown>;
@@ -27,22 +16,7 @@ export interface Key extends ReturnType<typeof shownSettings> {
 
 /** A key as the admin API would show it. When it was first used only a relay knows. */
 export function shownKey(record: KeyRecord): Key {
-  const iso = (atMs: number | null) => (atMs === null ? null : new Date(atMs).toISOString());
-  const use = { mark: null, model: null, activatedAtMs: null };
-  const refusal = refusalOf(policyOf(record), use, Date.now());
-  const status = refusal?.kind.replace("key_", "") ?? "active";
-  return {
-    id: record.id,
-    name: record.name,
-    description: record.description,
-    hint: record.hint,
-    status: record.deletedAtMs === null ? status : "deleted",
-    ...shownSettings(record),
-    createdAt: iso(record.createdAtMs),
-    activatedAt: null,
-    revokedAt: iso(record.revokedAtMs),
-    deletedAt: iso(record.deletedAtMs),
-  };
+  return pictureOf(record, null);
 }
 
 interface Sums {

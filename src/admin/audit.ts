@@ -12,10 +12,6 @@ export interface Act<T> {
   result: T;
   /** False where the act was refused after all, or failed. */
   done: boolean;
-  /** The id of what was made, where it had none before. */
-  target?: string;
-  /** What changed, without secrets. */
-  detail?: Record<string, unknown>;
 }
 
 /**
@@ -36,11 +32,11 @@ export async function audited<T>(
   ).catch((cause: unknown) => {
     throw new AuditUnavailable("the audit trail cannot be written", { cause });
   });
-  const finish = async (done: boolean, made: string | null, after: Record<string, unknown>) => {
+  const finish = async (done: boolean) => {
     try {
       await callObject(
         () => eventLog(c.env),
-        (log) => log.finish(id, done ? "done" : "failed", made, after),
+        (log) => log.finish(id, done ? "done" : "failed"),
       );
     } catch (error) {
       // The act is over. Its line says "begun": that it is not known whether it took effect.
@@ -52,10 +48,10 @@ export async function audited<T>(
   try {
     act = await perform();
   } catch (error) {
-    await finish(false, null, {});
+    await finish(false);
     throw error;
   }
-  await finish(act.done, act.target ?? null, act.detail ?? {});
+  await finish(act.done);
   return act.result;
 }
 

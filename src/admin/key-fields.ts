@@ -7,6 +7,8 @@ import {
   type KeyRecord,
   MAX_MODEL_PATTERNS,
   MAX_TAGS,
+  policyOf,
+  refusalOf,
   TAG_MAX_CHARS,
 } from "../keys/key-record.ts";
 import type { KeyFields } from "../keys/new-key.ts";
@@ -209,5 +211,30 @@ export function shownSettings(record: KeyRecord) {
               cost: limits.familyCostPerWeek.cost / NANO_PER_DOLLAR,
             },
     },
+  };
+}
+
+/**
+ * A key as people see it.
+ *
+ * @param activatedAtMs when it was first used, where that is known
+ */
+export function shownKey(record: KeyRecord, activatedAtMs: number | null) {
+  const iso = (atMs: number | null) => (atMs === null ? null : new Date(atMs).toISOString());
+  const use = { mark: null, model: null, activatedAtMs };
+  const refusal =
+    refusalOf(policyOf(record), use, Date.now())?.kind.replace("key_", "") ?? "active";
+  return {
+    id: record.id,
+    name: record.name,
+    description: record.description,
+    hint: record.hint,
+    /** "active", or why the key is refused. */
+    status: record.deletedAtMs === null ? refusal : "deleted",
+    ...shownSettings(record),
+    createdAt: iso(record.createdAtMs),
+    activatedAt: iso(activatedAtMs),
+    revokedAt: iso(record.revokedAtMs),
+    deletedAt: iso(record.deletedAtMs),
   };
 }

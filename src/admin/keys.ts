@@ -1,12 +1,18 @@
 import { type Context, Hono } from "hono";
 import { callObject } from "../durable-call.ts";
-import { type KeyRecord, policyOf, refusalOf } from "../keys/key-record.ts";
+import { type KeyRecord, policyOf } from "../keys/key-record.ts";
 import { KEY_PAGE_MAX, type StoredKey } from "../keys/key-store.ts";
 import { newKey, rotateKey } from "../keys/new-key.ts";
 import { limitsOf, usageOf } from "../relay/key-report.ts";
 import { audited } from "./audit.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
-import { changesOf, createKeySchema, shownSettings, updateKeySchema } from "./key-fields.ts";
+import {
+  changesOf,
+  createKeySchema,
+  shownKey,
+  shownSettings,
+  updateKeySchema,
+} from "./key-fields.ts";
 import { readBody, rotateKeySchema } from "./requests.ts";
 
 const PAGE_DEFAULT = 50;
@@ -29,7 +35,7 @@ export const keyRoutes = new Hono<AdminEnv>()
       namePrefix,
       tag,
     });
-    const keys = page.keys.map((record) => shown(record, null));
+    const keys = page.keys.map((record) => shownKey(record, null));
     return success(c, { keys, cursor: page.cursor });
   })
 
@@ -44,7 +50,10 @@ export const keyRoutes = new Hono<AdminEnv>()
       await c.get("services").keyStore.put(stored, null);
       c.get("services").keys.forget(hash);
       // The only time the plain key leaves the relay.
-      return { done: true, result: success(c, { ...shown(record, null), apiKey: plainKey }, 201) };
+      return {
+        done: true,
+        result: success(c, { ...shownKey(record, null), apiKey: plainKey }, 201),
+      };
     });
   })
 
@@ -57,7 +66,7 @@ export const keyRoutes = new Hono<AdminEnv>()
       (meter) => meter.usage(policyOf(record)),
     );
     return success(c, {
-      ...shown(record, report.activatedAtMs),
+      ...shownKey(record, report.activatedAtMs),
       usage: usageOf(record, report, Date.now()),
       inUse: limitsOf(record, report),
     });
@@ -104,7 +113,7 @@ export const keyRoutes = new Hono<AdminEnv>()
       if (previous === null) await keyStore.dropHash(old.hash);
       else await keyStore.retire(old.hash, stored.record, previous.validUntilMs);
       for (const hash of [old.hash, stored.hash]) keys.forget(hash);
-      const data = { ...shown(stored.record, key.activatedAtMs), apiKey: plainKey };
+      const data = { ...shownKey(stored.record, key.activatedAtMs), apiKey: plainKey };
       return { done: true, result: success(c, data) };
     });
   })
@@ -118,7 +127,7 @@ export const keyRoutes = new Hono<AdminEnv>()
       const taken = await configure(c, stored);
       keys.forget(stored.hash);
       const newest = (await find(c))?.stored ?? stored;
-      return { done: taken, result: success(c, { ...shown(newest.record, null), taken }) };
+      return { done: taken, result: success(c, { ...shownKey(newest.record, null), taken }) };
     });
   })
 
@@ -174,14 +183,14 @@ async function change(
     if (!(await configure(c, next))) return tooLate(c);
     await c.get("services").keyStore.put(next, record);
     c.get("services").keys.forget(hash);
-    return { done: true, result: success(c, shown(changed, activatedAtMs)) };
+    return { done: true, result: success(c, shownKey(changed, activatedAtMs)) };
   });
 }
 
 /** Nothing is to be changed; but a write that failed before is made up for. */
 async function asItIs(c: AdminContext, { stored, activatedAtMs, isAhead }: FoundKey) {
   if (isAhead) await c.get("services").keyStore.put(stored, null);
-  return success(c, shown(stored.record, activatedAtMs));
+  return success(c, shownKey(stored.record, activatedAtMs));
 }
 
 function tooLate(c: AdminContext) {
@@ -212,29 +221,4 @@ function configure(c: AdminContext, stored: StoredKey): Promise<boolean> {
     () => c.get("services").meter(stored.record.id),
     (meter) => meter.configure(policyOf(stored.record), stored),
   );
-}
-
-/**
- * A key as people see it.
- *
- * @param activatedAtMs when it was first used, where that is known
- */
-function shown(record: KeyRecord, activatedAtMs: number | null) {
-  const iso = (atMs: number | null) => (atMs === null ? null : new Date(atMs).toISOString());
-  const use = { mark: null, model: null, activatedAtMs };
-  const refusal =
-    refusalOf(policyOf(record), use, Date.now())?.kind.replace("key_", "") ?? "active";
-  return {
-    id: record.id,
-    name: record.name,
-    description: record.description,
-    hint: record.hint,
-    /** "active", or why the key is refused. */
-    status: record.deletedAtMs === null ? refusal : "deleted",
-    ...shownSettings(record),
-    createdAt: iso(record.createdAtMs),
-    activatedAt: iso(activatedAtMs),
-    revokedAt: iso(record.revokedAtMs),
-    deletedAt: iso(record.deletedAtMs),
-  };
 }

@@ -17,7 +17,8 @@ import { Vault } from "../../src/accounts/vault.ts";
 afterEach(() => reset());
 
 const KEY = "fedcba9876543210fedcba9876543210";
-const START_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
+/** Far ahead: the runtime fires an alarm of the past at once, and the test would not move the clock. */
+const START_MS = Date.UTC(2099, 10, 23, 12, 0, 0);
 const HOUR_MS = 3_600_000;
 const SETTINGS = { name: "A", description: "", tags: [], priority: 50, enabled: true };
 const OAUTH = {

@@ -19,8 +19,11 @@ afterEach(() => reset());
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
-/** A Wednesday in the middle of its month. */
-const START_MS = Date.UTC(2026, 10, 18, 12, 0, 0);
+/**
+ * A Wednesday in the middle of its month. Far ahead: the runtime fires an alarm of the past at once,
+ * and the test would not be the one that moves the clock.
+ */
+const START_MS = Date.UTC(2099, 10, 18, 12, 0, 0);
 
 class Bench {
   nowMs = START_MS;
@@ -252,9 +255,9 @@ describe("concurrency", () => {
 
 describe("a spend limit", () => {
   const periods: [CostPeriod, Partial<KeyLimits>, number][] = [
-    ["daily", { costPerDay: 1_000 }, Date.UTC(2026, 10, 19)],
-    ["weekly", { costPerWeek: 1_000 }, Date.UTC(2026, 10, 23)],
-    ["monthly", { costPerMonth: 1_000 }, Date.UTC(2026, 11, 1)],
+    ["daily", { costPerDay: 1_000 }, Date.UTC(2099, 10, 19)],
+    ["weekly", { costPerWeek: 1_000 }, Date.UTC(2099, 10, 23)],
+    ["monthly", { costPerMonth: 1_000 }, Date.UTC(2099, 11, 1)],
   ];
 
   test.each(periods)(
@@ -302,7 +305,7 @@ describe("a spend limit", () => {
       expect(await bench.spend(1, 0, "claude-sonnet-5")).toBeNull();
       bench.wakeUp();
       expect(await bench.spend(1, 0, "claude-opus-5")).toBe("spend_limit_reached");
-      bench.nowMs = Date.UTC(2026, 10, 23);
+      bench.nowMs = Date.UTC(2099, 10, 23);
       expect(await bench.spend(1, 0, "claude-opus-5")).toBeNull();
     }));
 
@@ -362,9 +365,9 @@ describe("the rest of a key's rules", () => {
   });
 
   test.each<[CostPeriod, number, number, number | null]>([
-    ["daily", Date.UTC(2026, 11, 31, 23, 59), Date.UTC(2026, 11, 31), Date.UTC(2027, 0, 1)],
-    ["weekly", Date.UTC(2026, 10, 22, 23, 59), Date.UTC(2026, 10, 16), Date.UTC(2026, 10, 23)],
-    ["weekly", Date.UTC(2026, 10, 23), Date.UTC(2026, 10, 23), Date.UTC(2026, 10, 30)],
+    ["daily", Date.UTC(2099, 11, 31, 23, 59), Date.UTC(2099, 11, 31), Date.UTC(2100, 0, 1)],
+    ["weekly", Date.UTC(2099, 10, 22, 23, 59), Date.UTC(2099, 10, 16), Date.UTC(2099, 10, 23)],
+    ["weekly", Date.UTC(2099, 10, 23), Date.UTC(2099, 10, 23), Date.UTC(2099, 10, 30)],
     ["monthly", Date.UTC(2028, 1, 29, 12), Date.UTC(2028, 1, 1), Date.UTC(2028, 2, 1)],
     ["total", START_MS, 0, null],
   ])("the %s period of %d", (period, atMs, startMs, endMs) => {
