@@ -1,8 +1,15 @@
-import type { AccountProfile, AccountTrouble, RosterRow } from "../../src/accounts/roster-row.ts";
+import {
+  type AccountProfile,
+  type AccountSettings,
+  type AccountTrouble,
+  LATER_SETTINGS,
+  type RosterRow,
+} from "../../src/accounts/roster-row.ts";
 import type { Windows } from "../../src/upstream/rate-limits.ts";
 
 export interface StoredCoolDown {
   scope: string;
+  sinceMs: number;
   untilMs: number;
   reason: string;
   /** How often in a row this scope was benched without a stated time; doubles the next rest. */
@@ -18,13 +25,8 @@ export interface Breaker {
 }
 
 /** Everything of an account that is no secret, in one row. Settings first, then what was learnt. */
-export interface AccountState {
+export interface AccountState extends AccountSettings {
   id: string;
-  name: string;
-  description: string;
-  tags: string[];
-  priority: number;
-  enabled: boolean;
   createdAtMs: number;
 
   profile: AccountProfile | null;
@@ -86,6 +88,7 @@ const SCHEMA = `
     ends_at_ms INTEGER NOT NULL,
     profile TEXT
   );
+  CREATE TABLE IF NOT EXISTS slots (request_id TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS outbox (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL);
 `;
 
@@ -103,7 +106,7 @@ export class AccountRows {
 
   state(): AccountState | null {
     const row = this.#one<{ state: string }>("SELECT state FROM account");
-    return row === null ? null : (JSON.parse(row.state) as AccountState);
+    return row === null ? null : { ...LATER_SETTINGS, ...(JSON.parse(row.state) as AccountState) };
   }
 
   putState(state: AccountState): void {

@@ -1,5 +1,5 @@
 import type { NoChoice } from "../accounts/choose.ts";
-import type { PolicyRefusal } from "../keys/key-record.ts";
+import type { KeyRecord, PolicyRefusal } from "../keys/key-record.ts";
 import type { LimitRefusal } from "../keys/limit-refusal.ts";
 import { nanoDollarsToUsd } from "../upstream/cost.ts";
 
@@ -28,6 +28,8 @@ export type Refusal =
       causes: Cause[];
       /** False where accounts are left that were not tried. */
       allRuledOut: boolean;
+      /** What the key is bound to, where that may be the reason. */
+      boundTo: KeyRecord["boundTo"];
     }
   | { kind: "key_store_unavailable" }
   | { kind: "meter_unavailable" }
@@ -255,7 +257,7 @@ function wireErrorOf(refusal: Refusal, nowMs: number): WireError {
 
 /** All rest: 429 until the first is back. Otherwise the true causes, for a person to mend. */
 function noAccountFree(
-  { none, causes, allRuledOut }: Extract<Refusal, { kind: "no_account_free" }>,
+  { none, causes, allRuledOut, boundTo }: Extract<Refusal, { kind: "no_account_free" }>,
   nowMs: number,
 ): WireError {
   let first: { untilMs: number; reason: string } | null = null;
@@ -277,9 +279,26 @@ function noAccountFree(
       case "disabled":
         words.add("an account is switched off");
         break;
+      case "expired":
+        words.add(`an account was to serve until ${utc(standing.expiredAtMs)}`);
+        break;
+      case "not_schedulable":
+        words.add("an account takes no new work");
+        break;
+      case "on_trial":
+        final = false;
+        words.add("an account failed several times and is being tried again");
+        break;
       case "no_egress":
         words.add("an account has a proxy that this relay cannot dial");
     }
+  }
+  if (allRuledOut && none.standings.length === 0 && words.size === 0 && boundTo !== null) {
+    words.add(
+      boundTo.kind === "account"
+        ? `this key is bound to an account that is not here (${boundTo.value})`
+        : `this key is bound to accounts with the tag ${boundTo.value}, and none has it`,
+    );
   }
   if (first !== null) {
     return {

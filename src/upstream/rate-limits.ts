@@ -129,3 +129,25 @@ function unixSecondsHeader(value: string | null, nowMs: number): number | null {
 function believable(atMs: number, nowMs: number): number | null {
   return atMs > nowMs && atMs <= nowMs + MAX_RESET_AHEAD_MS ? Math.round(atMs) : null;
 }
+
+/** Whether a window's verdict (`allowed`, `allowed_warning`, `rejected`) is another than was known. */
+export function statusMoved(known: Windows, fresh: Windows): boolean {
+  for (const [name, { status }] of Object.entries(fresh)) {
+    if (status !== undefined && status !== known[name]?.status) return true;
+  }
+  return false;
+}
+
+/** Whether any live window is nearly used up. */
+export function isNearLimit(
+  windows: Windows,
+  threshold: number,
+  nowMs: number,
+  _family: string,
+): boolean {
+  for (const { status, utilisation, resetAtMs } of Object.values(windows)) {
+    if (resetAtMs !== undefined && resetAtMs <= nowMs) continue;
+    if (status === "allowed_warning" || (utilisation ?? 0) >= threshold) return true;
+  }
+  return false;
+}

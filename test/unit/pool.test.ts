@@ -1,8 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { learn } from "../../durable-objects/claude-account/learning.ts";
 import type { AccountState } from "../../durable-objects/claude-account/state.ts";
-import { type ChoiceInput, choose } from "../../src/accounts/choose.ts";
-import { type RosterRow, standingOf } from "../../src/accounts/roster-row.ts";
+import { LATER_SETTINGS, standingOf } from "../../src/accounts/roster-row.ts";
 import {
   mergeWindows,
   peakUtilisation,
@@ -11,6 +10,7 @@ import {
   windowsMoved,
 } from "../../src/upstream/rate-limits.ts";
 import { goesToClient, judge, type Verdict } from "../../src/upstream/verdict.ts";
+import { rowOf } from "./roster-rows.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
 const NOW_S = NOW_MS / 1000;
@@ -245,6 +245,7 @@ describe("what an answer means", () => {
 
 function stateOf(patch: Partial<AccountState> = {}): AccountState {
   return {
+    ...LATER_SETTINGS,
     id: "a",
     name: "a",
     description: "",
@@ -365,144 +366,5 @@ describe("what an account learns", () => {
     expect(
       learn(state, { ...lesson({ kind: "served" }), windows: { "5h": { utilisation: 0.501 } } }),
     ).toBe(state);
-  });
-});
-
-function rowOf(id: string, patch: Partial<RosterRow> = {}): RosterRow {
-  return {
-    id,
-    name: id,
-    description: "",
-    tags: [],
-    kind: "api_key",
-    enabled: true,
-    priority: 50,
-    hasProxy: false,
-    trouble: null,
-    coolDowns: [],
-    windows: {},
-    generation: 1,
-    sealedUnder: "kid",
-    createdAtMs: 0,
-    credentialExpiresAtMs: null,
-    profile: null,
-    revision: 1,
-    ...patch,
-  };
-}
-
-describe("choosing an account", () => {
-  const input = (patch: Partial<ChoiceInput>): ChoiceInput => ({
-    rows: [],
-    family: "sonnet",
-    keyId: "key",
-    session: null,
-    onlyAccountId: null,
-    boundTo: null,
-    exclude: new Set(),
-    nowMs: NOW_MS,
-    canReachProxies: false,
-    inFlight: () => 0,
-    ...patch,
-  });
-  const chosen = (patch: Partial<ChoiceInput>) => {
-    const choice = choose(input(patch));
-    return choice.ok ? choice.row.id : null;
-  };
-  const five = ["a", "b", "c", "d", "e"].map((id) => rowOf(id));
-  const sessions = Array.from({ length: 1_000 }, (_, index) => `session-${index}`);
-
-  test("a session always goes to the same account, whatever the order of the roster", () => {
-    for (const session of sessions.slice(0, 100)) {
-      const first = chosen({ rows: five, session });
-      expect(chosen({ rows: [...five].reverse(), session })).toBe(first);
-    }
-  });
-
-  test("a thousand sessions spread over five accounts within a fifth of even", () => {
-    const counts = new Map<string | null, number>();
-    for (const session of sessions) {
-      const id = chosen({ rows: five, session });
-      counts.set(id, (counts.get(id) ?? 0) + 1);
-    }
-    for (const count of counts.values()) {
-      expect(count).toBeGreaterThanOrEqual(160);
-      expect(count).toBeLessThanOrEqual(240);
-    }
-    expect(counts.size).toBe(5);
-  });
-
-  test("with one account gone only its own sessions move", () => {
-    const without = five.filter(({ id }) => id !== "c");
-    for (const session of sessions) {
-      const before = chosen({ rows: five, session });
-      const after = chosen({ rows: without, session });
-      if (before !== "c") expect(after).toBe(before);
-    }
-  });
-
-  test("one key's session says nothing of another key's", () => {
-    const moved = sessions.filter(
-      (session) =>
-        chosen({ rows: five, session }) !== chosen({ rows: five, session, keyId: "other" }),
-    );
-    expect(moved.length).toBeGreaterThan(700);
-  });
-
-  test("a lower tier is used up before the next", () => {
-    const rows = [rowOf("second", { priority: 60 }), rowOf("first", { priority: 10 })];
-    expect(chosen({ rows })).toBe("first");
-    expect(chosen({ rows, exclude: new Set(["first"]) })).toBe("second");
-  });
-
-  test("without a session it is the account with most headroom, then with least to do", () => {
-    const busy = rowOf("busy", { windows: { "5h": { utilisation: 0.8 } } });
-    const idle = rowOf("idle", { windows: { "5h": { utilisation: 0.2 } } });
-    expect(chosen({ rows: [busy, idle] })).toBe("idle");
-    const load = new Map([["a", 3]]);
-    const two = [rowOf("a"), rowOf("b")];
-    expect(chosen({ rows: two, inFlight: (id) => load.get(id) ?? 0 })).toBe("b");
-  });
-
-  test.each([
-    ["switched off", { enabled: false }, "disabled"],
-    [
-      "in need of a login",
-      {
-        trouble: { kind: "needs_relogin", detail: "", sinceMs: 0, untilMs: null },
-      },
-      "trouble",
-    ],
-    ["behind a proxy that cannot be dialled", { hasProxy: true }, "no_egress"],
-    [
-      "resting for this family",
-      {
-        coolDowns: [{ scope: "sonnet", untilMs: NOW_MS + 1, reason: "r" }],
-      },
-      "cooling_down",
-    ],
-    [
-      "resting as a whole",
-      {
-        coolDowns: [{ scope: "*", untilMs: NOW_MS + 1, reason: "r" }],
-      },
-      "cooling_down",
-    ],
-  ] as [string, Partial<RosterRow>, string][])(
-    "an account that is %s is not chosen, and says why",
-    (_, patch, kind) => {
-      const choice = choose(input({ rows: [rowOf("a", patch)] }));
-      expect(choice.ok ? "chosen" : choice.none.standings[0]?.standing.kind).toBe(kind);
-    },
-  );
-
-  test("a rest of another family does not matter", () => {
-    const coolDowns = [{ scope: "opus", untilMs: NOW_MS + 1, reason: "r" }];
-    expect(chosen({ rows: [rowOf("a", { coolDowns })] })).toBe("a");
-  });
-
-  test("a thread goes to its account, and nowhere else", () => {
-    expect(chosen({ rows: five, onlyAccountId: "d" })).toBe("d");
-    expect(chosen({ rows: five, onlyAccountId: "d", exclude: new Set(["d"]) })).toBeNull();
   });
 });

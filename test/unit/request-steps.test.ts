@@ -477,7 +477,7 @@ describe("the relay's own errors", () => {
     [{ kind: "method_not_allowed", allow: "POST" }, 405, "invalid_request_error", null, true],
     [{ kind: "no_account" }, 503, "api_error", "60", true],
     [
-      { kind: "no_account_free", none, causes: [], allRuledOut: true },
+      { kind: "no_account_free", none, causes: [], allRuledOut: true, boundTo: null },
       503,
       "api_error",
       "60",
@@ -489,6 +489,7 @@ describe("the relay's own errors", () => {
         none,
         causes: [{ words: "w", needsPerson: false }],
         allRuledOut: true,
+        boundTo: null,
       },
       503,
       "api_error",
@@ -531,6 +532,7 @@ describe("the relay's own errors", () => {
       none: { standings },
       causes: [],
       allRuledOut: true,
+      boundTo: null,
     };
     const answer = refuse(refusal, "rly_1", NOW_MS);
     const body = (await answer.json()) as { error: { type: string; message: string } };
