@@ -265,20 +265,24 @@ export class Account {
     const state = this.#rows.state();
     if (state === null) return fail(UNKNOWN_ACCOUNT);
     const sinceMs = this.#deps.now();
+    const message = "Upstream refused its credential (401).";
+    // Requests that were under way when its rest began were refused for the same reason.
+    if (state.trouble?.kind === "credential_rejected" && (state.trouble.untilMs ?? 0) > sinceMs) {
+      return fail({ kind: "credential_rejected", message, retryAtMs: null });
+    }
     // Where the last refusal is long past, this is another matter, and the doubling starts over.
     const lastUntilMs = state.trouble?.untilMs ?? 0;
     const isRecent = sinceMs - lastUntilMs < REJECTED_REST_LONGEST_MS;
     const rejections = isRecent ? state.rejections : 0;
     const restMs = Math.min(REJECTED_REST_FIRST_MS * 2 ** rejections, REJECTED_REST_LONGEST_MS);
-    const detail = "Upstream refused its credential (401).";
     const untilMs = sinceMs + restMs;
     this.#save({
       ...state,
       rejections: rejections + 1,
-      trouble: { kind: "credential_rejected", detail, sinceMs, untilMs },
+      trouble: { kind: "credential_rejected", detail: message, sinceMs, untilMs },
     });
     this.#deps.log("error", "account.credential_rejected", { rejections: rejections + 1 });
-    return fail({ kind: "credential_rejected", message: detail, retryAtMs: null });
+    return fail({ kind: "credential_rejected", message, retryAtMs: null });
   }
 
   async #refreshed(): Promise<Result<Credential, NotServing>> {

@@ -38,16 +38,10 @@ export function learn(state: AccountState, lesson: Lesson): AccountState {
       return recovered(next, family, atMs);
     case "rate_limited": {
       const scope = verdict.scope === "account" ? WHOLE_ACCOUNT : family;
-      return coolDown(next, scope, verdict.untilMs, "rate limited by upstream (429)", atMs);
+      return coolDown(next, scope, verdict.untilMs, atMs);
     }
     case "overloaded":
-      return restUntil(
-        next,
-        family,
-        atMs + OVERLOADED_REST_MS,
-        "upstream is overloaded (529)",
-        atMs,
-      );
+      return restUntil(next, family, atMs + OVERLOADED_REST_MS, OVERLOADED, atMs);
     case "server_error":
       return failed(next, `upstream answered ${verdict.status} several times`, atMs);
     case "unreachable":
@@ -99,34 +93,45 @@ function recovered(state: AccountState, family: string, atMs: number): AccountSt
   };
 }
 
+/** Why an account rests, as a kind and in words. */
+type Why = Pick<StoredCoolDown, "kind" | "reason">;
+
+const RATE_LIMITED: Why = { kind: "rate_limited", reason: "rate limited by upstream (429)" };
+const OVERLOADED: Why = { kind: "overloaded", reason: "upstream is overloaded (529)" };
+
 function coolDown(
   state: AccountState,
   scope: string,
   untilMs: number | null,
-  reason: string,
   atMs: number,
 ): AccountState {
-  if (untilMs !== null) return restUntil(state, scope, untilMs, reason, atMs);
+  if (untilMs !== null) return restUntil(state, scope, untilMs, RATE_LIMITED, atMs);
   const known = state.coolDowns.find((candidate) => candidate.scope === scope);
   // Answers to requests sent before the rest began are the same strike, not another one.
   if (known !== undefined && known.untilMs > atMs) return state;
   const recent = known !== undefined && atMs - known.untilMs < STRIKES_FORGOTTEN_MS;
   const strikes = recent ? known.strikes + 1 : 1;
   const restMs = Math.min(FIRST_REST_MS * 2 ** (strikes - 1), LONGEST_REST_MS);
-  return withCoolDown(state, { scope, sinceMs: atMs, untilMs: atMs + restMs, reason, strikes });
+  return withCoolDown(state, {
+    ...RATE_LIMITED,
+    scope,
+    sinceMs: atMs,
+    untilMs: atMs + restMs,
+    strikes,
+  });
 }
 
 function restUntil(
   state: AccountState,
   scope: string,
   untilMs: number,
-  reason: string,
+  why: Why,
   atMs: number,
 ): AccountState {
   const known = state.coolDowns.find((candidate) => candidate.scope === scope);
   if (known !== undefined && known.untilMs >= untilMs && known.untilMs > atMs) return state;
   const strikes = known?.strikes ?? 0;
-  return withCoolDown(state, { scope, sinceMs: atMs, untilMs, reason, strikes });
+  return withCoolDown(state, { ...why, scope, sinceMs: atMs, untilMs, strikes });
 }
 
 function withCoolDown(state: AccountState, coolDown: StoredCoolDown): AccountState {
@@ -154,5 +159,5 @@ function failed(state: AccountState, reason: string, atMs: number): AccountState
   const openings = breaker.openings + 1;
   const restMs = Math.min(BREAKER_FIRST_REST_MS * 2 ** (openings - 1), BREAKER_LONGEST_REST_MS);
   const opened = { ...state, breaker: { failures: 0, firstFailureAtMs: 0, openings } };
-  return restUntil(opened, WHOLE_ACCOUNT, atMs + restMs, reason, atMs);
+  return restUntil(opened, WHOLE_ACCOUNT, atMs + restMs, { kind: "failing", reason }, atMs);
 }

@@ -2,16 +2,13 @@ import {
   type AccountProfile,
   type AccountSettings,
   type AccountTrouble,
+  type CoolDown,
   LATER_SETTINGS,
   type RosterRow,
 } from "../../src/accounts/roster-row.ts";
 import type { Windows } from "../../src/upstream/rate-limits.ts";
 
-export interface StoredCoolDown {
-  scope: string;
-  sinceMs: number;
-  untilMs: number;
-  reason: string;
+export interface StoredCoolDown extends CoolDown {
   /** How often in a row this scope was benched without a stated time; doubles the next rest. */
   strikes: number;
 }

@@ -52,8 +52,12 @@ export const LATER_SETTINGS = {
 /** The whole account rests, or one model family of it. */
 export type CoolDownScope = "*" | (string & {});
 
+/** Why an account rests: a limit of its own, upstream as a whole, or its way there. */
+export type CoolDownKind = "rate_limited" | "overloaded" | "failing";
+
 export interface CoolDown {
   scope: CoolDownScope;
+  kind: CoolDownKind;
   sinceMs: number;
   untilMs: number;
   reason: string;
@@ -114,7 +118,7 @@ export type Standing =
   | { kind: "expired"; expiredAtMs: number }
   | { kind: "no_egress" }
   | { kind: "trouble"; trouble: AccountTrouble }
-  | { kind: "cooling_down"; untilMs: number; reason: string };
+  | { kind: "cooling_down"; untilMs: number; rest: CoolDownKind; reason: string };
 
 const READY: Standing = { kind: "ready" };
 const DISABLED: Standing = { kind: "disabled" };
@@ -152,7 +156,12 @@ export function standingOf(
   }
   return latest === null
     ? READY
-    : { kind: "cooling_down", untilMs: latest.untilMs, reason: latest.reason };
+    : {
+        kind: "cooling_down",
+        untilMs: latest.untilMs,
+        rest: latest.kind,
+        reason: latest.reason,
+      };
 }
 
 /** After a long rest, an account's share of new work grows to the full one within this time. */

@@ -195,20 +195,29 @@ export class Sender {
   async #credentialOf(row: RosterRow): Promise<Credential | null> {
     const { services, requestId } = this.#call;
     if (row.maxConcurrency !== null) {
-      return this.#heard(row, await services.credentials.acquirePlace(row.id, requestId));
+      const acquired = await services.credentials.acquirePlace(row.id, requestId);
+      return acquired.ok ? acquired.value : this.#notServing(row, acquired.error);
     }
     return services.credentials.peek(row) ?? this.#acquire(row, null);
   }
 
   async #acquire(row: RosterRow, rejectedGeneration: number | null): Promise<Credential | null> {
     const { credentials } = this.#call.services;
-    return this.#heard(row, await credentials.acquire(row.id, rejectedGeneration));
+    const acquired = await credentials.acquire(row.id, rejectedGeneration);
+    return acquired.ok ? acquired.value : this.#notServing(row, acquired.error);
   }
 
-  #heard(row: RosterRow, acquired: Result<Credential, NotServing>): Credential | null {
-    if (acquired.ok) return acquired.value;
-    this.#note(row.id, null, acquired.error.kind, 0);
-    this.#causes.push(causeOf(acquired.error));
+  /** @returns null, after this isolate has taken in what the account says of itself now */
+  async #notServing(row: RosterRow, error: NotServing): Promise<null> {
+    this.#note(row.id, null, error.kind, 0);
+    this.#causes.push(causeOf(error));
+    if (error.kind === "busy" || error.kind === "object_unavailable") return null;
+    const { services } = this.#call;
+    const now = await services
+      .account(row.id)
+      .describe()
+      .catch(() => null);
+    if (now !== null) services.roster.patch(now);
     return null;
   }
 

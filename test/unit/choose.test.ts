@@ -48,7 +48,7 @@ function shares(asked: Asked, sessions: readonly string[]): Map<string | null, n
 const five = ["a", "b", "c", "d", "e"].map((id) => rowOf(id));
 const sessions = Array.from({ length: 1_000 }, (_, index) => `session-${index}`);
 const rest = (scope: string, sinceMs: number, untilMs: number) => ({
-  coolDowns: [{ scope, sinceMs, untilMs, reason: "r" }],
+  coolDowns: [{ scope, kind: "rate_limited" as const, sinceMs, untilMs, reason: "r" }],
 });
 
 describe("a new session", () => {

@@ -344,6 +344,37 @@ describe("what an account learns", () => {
     expect(state.coolDowns).toEqual([]);
   });
 
+  test("an opened breaker opens again at the first failure after its rest, for twice as long", () => {
+    const failure: Verdict = { kind: "unreachable", detail: "connection" };
+    let state = stateOf();
+    let atMs = NOW_MS;
+    for (let count = 0; count < 5; count += 1) state = learn(state, lesson(failure, atMs));
+    const rests: number[] = [];
+    for (let opening = 0; opening < 6; opening += 1) {
+      const untilMs = state.coolDowns[0]?.untilMs ?? 0;
+      rests.push((untilMs - atMs) / 1000);
+      // What was under way when it opened says nothing new.
+      expect(learn(state, lesson(failure, untilMs - 1))).toBe(state);
+      atMs = untilMs;
+      state = learn(state, lesson(failure, atMs));
+    }
+    expect(rests).toEqual([10, 20, 40, 80, 120, 120]);
+    expect(state.breaker.openings).toBe(7);
+  });
+
+  test("a success after the rest closes the breaker: it then takes five failures again", () => {
+    const failure: Verdict = { kind: "server_error", status: 503 };
+    let state = stateOf();
+    for (let count = 0; count < 5; count += 1) state = learn(state, lesson(failure));
+    const untilMs = state.coolDowns[0]?.untilMs ?? 0;
+    state = learn(state, lesson({ kind: "served" }, untilMs + 1));
+    expect(state.breaker).toEqual({ failures: 0, firstFailureAtMs: 0, openings: 0 });
+    for (let count = 0; count < 4; count += 1) {
+      state = learn(state, lesson(failure, untilMs + 2 + count));
+      expect(state.coolDowns.filter((rest) => rest.untilMs > untilMs + 2)).toEqual([]);
+    }
+  });
+
   test("529 asks for seconds only", () => {
     const state = learn(stateOf(), lesson({ kind: "overloaded" }));
     expect(state.coolDowns).toMatchObject([{ scope: "opus", untilMs: NOW_MS + 2_000 }]);
