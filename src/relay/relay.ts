@@ -158,7 +158,8 @@ async function admit(
       return refusal === null ? ok({ threadAccountId, pinnedTo }) : fail(refusal);
     }
     const admission = { ...use, requestId, previousMessageId, session, accountId };
-    const admitted = await services.meterLink.admit(key.id, admission);
+    const beside = (work: Promise<void>) => runAfter(call.ctx, services.log, "settle", work);
+    const admitted = await services.meterLink.admit(key.id, admission, beside);
     if (!admitted.ok) return admitted;
     rememberPin(call, admitted.value.pinnedTo);
     return threadAccountId === null ? admitted : ok({ ...admitted.value, threadAccountId });
