@@ -79,7 +79,7 @@ function mostHeadroom(rows: readonly RosterRow[], input: ChoiceInput): RosterRow
   let least = Number.POSITIVE_INFINITY;
   for (const row of rows) {
     // Utilisation in whole percents: a smaller difference says less than the requests in flight.
-    const used = Math.floor(peakUtilisation(row.windows, input.nowMs) * 100);
+    const used = Math.floor(peakUtilisation(row.windows, input.nowMs, input.family) * 100);
     const load = used * 1_000 + input.inFlight(row.id) + Math.random();
     if (load < least) {
       least = load;

@@ -250,7 +250,7 @@ export class Sender {
   #report(row: RosterRow, verdict: Verdict, headers: Headers | null): void {
     const { services, ctx, family } = this.#call;
     const atMs = Date.now();
-    const windows: Windows = headers === null ? {} : windowsOf(headers, atMs);
+    const windows: Windows = headers === null ? {} : windowsOf(headers, family, atMs);
     const routine = verdict.kind === "served" || verdict.kind === "passed";
     const failing = services.failing.has(row.id);
     if (routine && !failing && !windowsMoved(row.windows, windows)) return;
