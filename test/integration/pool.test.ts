@@ -195,6 +195,47 @@ describe("an OAuth account", () => {
     expect(relay.fake.ledger.violations()).toEqual([]);
   });
 
+  test("whose token has run out is refreshed once, also over a restart of the runtime between the requests", async () => {
+    await relay.addOAuthAccount("oauth", { expiresInSeconds: 1 });
+    relay.fake.accounts.expireAccessTokens("oauth");
+    const wave = async () => {
+      const answers = await Promise.all(Array.from({ length: 500 }, () => relay.message(key)));
+      await Promise.all(answers.map((answer) => answer.arrayBuffer()));
+      return new Set(answers.map(({ status }) => status));
+    };
+    expect(await wave()).toEqual(new Set([200]));
+    await relay.restart();
+    expect(await wave()).toEqual(new Set([200]));
+    expect(relay.fake.ledger.tokenCalls().map(({ outcome }) => outcome)).toEqual(["granted"]);
+    expect(relay.fake.accounts.state("oauth").familiesRevoked).toBe(0);
+  });
+
+  test.each([
+    ["loses its answer on the way", faults.loseResponse(), "granted_response_lost"],
+    ["is cut short by a kill of the runtime", faults.hang(), "faulted"],
+  ])(
+    "whose refresh %s goes on with its access token, and sends its refresh token once",
+    async (_, fault, outcome) => {
+      const id = await relay.addOAuthAccount("oauth");
+      relay.fake.script({ grantType: "refresh_token" }, fault);
+      const refresh = () => relay.admin("POST", `/claude-accounts/${id}/refresh`);
+      const begun = refresh().catch(() => null);
+      await relay.fake.ledger.waitFor(({ path }) => path === "/v1/oauth/token");
+      if (outcome === "faulted") await relay.restart({ how: "kill" });
+      await begun;
+      for (let index = 0; index < 20; index += 1) {
+        const answer = await relay.message(key);
+        expect(answer.status).toBe(200);
+        await answer.arrayBuffer();
+      }
+      const again = await refresh();
+      expect(again.success).toBe(false);
+      expect(again.message).toMatch(/got no answer.*serves until.*Log in again/);
+      expect(relay.fake.ledger.tokenCalls().map((call) => call.outcome)).toEqual([outcome]);
+      expect(relay.fake.accounts.state("oauth").familiesRevoked).toBe(0);
+    },
+  );
+
   test("whose token upstream no longer takes is refreshed once for everyone whose request it failed", async () => {
     await relay.addOAuthAccount("oauth");
     await (await relay.message(key)).arrayBuffer();
