@@ -1,5 +1,5 @@
 import { DurableObject } from "cloudflare:workers";
-import type { RosterRow } from "../src/accounts/roster-row.ts";
+import type { AccountSettings, RosterRow } from "../src/accounts/roster-row.ts";
 import { Vault } from "../src/accounts/vault.ts";
 import { runAfter } from "../src/background.ts";
 import { readConfig } from "../src/config.ts";
@@ -9,7 +9,6 @@ import { makeLogger } from "../src/log.ts";
 import type { Result } from "../src/result.ts";
 import { Account } from "./claude-account/account.ts";
 import type {
-  AccountSettings,
   Credential,
   LoginError,
   LoginResult,
@@ -63,6 +62,14 @@ export class ClaudeAccount extends DurableObject<Env> {
 
   acquire(rejectedGeneration: number | null): Promise<Result<Credential, NotServing>> {
     return this.#account.acquire(rejectedGeneration);
+  }
+
+  acquirePlace(requestId: string): Promise<Result<Credential, NotServing>> {
+    return this.#account.acquirePlace(requestId);
+  }
+
+  releasePlace(requestId: string): void {
+    this.#account.releasePlace(requestId);
   }
 
   report(lesson: Lesson): RosterRow | null {

@@ -3,8 +3,10 @@ import type { RosterRow } from "../src/accounts/roster-row.ts";
 
 /** What Workers choose from. */
 export interface RosterSnapshot {
-  rows: RosterRow[];
-  takenAtMs: number;
+  /** Grows with every change of any row. */
+  version: number;
+  /** The rows as JSON, which `parseRosterRow` reads; null where the caller has this version. */
+  rows: string[] | null;
 }
 
 /** The name of the one Fleet object. */
@@ -12,6 +14,8 @@ export const FLEET_NAME = "fleet";
 
 /** The roster of accounts: one row each, pushed by the account's own object when it changes. */
 export class Fleet extends DurableObject<Env> {
+  #version: number;
+
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     ctx.storage.sql.exec(`
@@ -21,6 +25,8 @@ export class Fleet extends DurableObject<Env> {
         row TEXT -- null: removed; kept, so that a late push cannot bring the account back
       ) WITHOUT ROWID;
     `);
+    // Not a count: one that began anew after an eviction could meet a number that a Worker holds.
+    this.#version = Date.now();
   }
 
   /** Takes a row in, unless a newer revision of it came first. */
@@ -33,6 +39,7 @@ export class Fleet extends DurableObject<Env> {
       row.revision,
       JSON.stringify(row),
     );
+    this.#version += 1;
   }
 
   remove(id: string): void {
@@ -41,13 +48,16 @@ export class Fleet extends DurableObject<Env> {
        ON CONFLICT (id) DO UPDATE SET row = NULL`,
       id,
     );
+    this.#version += 1;
   }
 
-  snapshot(): RosterSnapshot {
+  /** @param knownVersion of the snapshot that the caller has; null: none */
+  snapshot(knownVersion: number | null): RosterSnapshot {
+    if (knownVersion === this.#version) return { version: this.#version, rows: null };
     const rows = this.ctx.storage.sql
       .exec<{ row: string }>("SELECT row FROM accounts WHERE row IS NOT NULL ORDER BY id")
       .toArray()
-      .map(({ row }) => JSON.parse(row) as RosterRow);
-    return { rows, takenAtMs: Date.now() };
+      .map(({ row }) => row);
+    return { version: this.#version, rows };
   }
 }

@@ -1,17 +1,15 @@
 import { DurableObject } from "cloudflare:workers";
 import type { KeyPolicy, PolicyRefusal } from "../src/keys/key-record.ts";
 import type { StoredKey } from "../src/keys/key-store.ts";
-import type { LimitRefusal } from "../src/keys/limit-refusal.ts";
-import type { Settlement } from "../src/relay/settlement.ts";
-import type { Result } from "../src/result.ts";
 import {
-  type Admission,
-  type Admitted,
+  type AdmissionAnswer,
   type KeyUse,
   type LatestKey,
   Meter,
+  type MeterBatch,
   type MeterReport,
 } from "./key-meter/meter.ts";
+import type { RequestRecord } from "./key-meter/request-record.ts";
 
 /** Shell of one key's object: calls go through to the meter in `key-meter/`. */
 export class KeyMeter extends DurableObject<Env> {
@@ -22,8 +20,8 @@ export class KeyMeter extends DurableObject<Env> {
     this.#meter = new Meter(ctx.storage, Date.now);
   }
 
-  admit(admission: Admission): Promise<Result<Admitted, PolicyRefusal | LimitRefusal>> {
-    return this.#meter.admit(admission);
+  exchange(batch: MeterBatch): Promise<AdmissionAnswer[]> {
+    return this.#meter.exchange(batch);
   }
 
   check(use: KeyUse): PolicyRefusal | null {
@@ -38,8 +36,12 @@ export class KeyMeter extends DurableObject<Env> {
     return this.#meter.latest();
   }
 
-  settle(settlement: Settlement): boolean {
-    return this.#meter.settle(settlement);
+  pinOf(session: string): string | null {
+    return this.#meter.pinOf(session);
+  }
+
+  requests(limit: number): RequestRecord[] {
+    return this.#meter.requests(limit);
   }
 
   rememberMessage(messageId: string, accountId: string): void {

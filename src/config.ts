@@ -3,6 +3,9 @@ import { parsePasswordHash } from "./admin/password.ts";
 /** Shortest accepted secret, in characters: 32 characters of hex still carry 128 bits. */
 const MIN_SECRET_CHARS = 32;
 
+/** Clients try again by themselves, so the relay's own tries multiply with theirs. */
+const MAX_ACCOUNTS_A_REQUEST = 3;
+
 /** The bindings that configuration is read from. Tests and scripts hand over plain objects. */
 export type ConfigSource = {
   readonly [name in ConfigName]?: string | undefined;
@@ -19,6 +22,9 @@ export const CONFIG_NAMES = [
   "KEY_STORE",
   "FORWARD_PROXY_URL",
   "RATE_LIMIT_HEADERS",
+  "NEAR_LIMIT_PERCENT",
+  "FAILOVER_MAX_ACCOUNTS",
+  "FAILOVER_BUDGET_SECONDS",
   "CLIENT_ADDRESS_HEADER",
   "LOG_LEVEL",
   "JWT_SECRET",
@@ -52,6 +58,9 @@ export interface RelayConfig {
   /** Empty where no forward proxy is configured. */
   forwardProxyUrl: string;
   stripRateLimitHeaders: boolean;
+  /** An account with a window used to this fraction takes no new sessions while others can. */
+  nearLimit: number;
+  failover: { maxAccounts: number; budgetMs: number };
   /** The header in which a proxy in front tells a client's address; empty: none can be believed. */
   clientAddressHeader: string;
   logLevel: LogLevel;
@@ -122,6 +131,14 @@ export function readConfig(
     return choice ?? fallback;
   };
 
+  const wholeNumber = (name: ConfigName, fallback: number, least: number, most: number): number => {
+    const value = text(name) === "" ? fallback : Number(text(name));
+    if (Number.isInteger(value) && value >= least && value <= most) return value;
+    const message = `${name} must be a whole number from ${least} to ${most}.`;
+    problems.push({ name, message });
+    return fallback;
+  };
+
   const adminUsername = text("ADMIN_USERNAME");
   if (adminUsername === "") {
     problems.push({
@@ -189,6 +206,16 @@ export function readConfig(
     keyStore: keyStore === "kv" ? { kind: "kv" } : { kind: "upstash", ...upstash },
     forwardProxyUrl,
     stripRateLimitHeaders: oneOf("RATE_LIMIT_HEADERS", ["pass", "strip"], "pass") === "strip",
+    nearLimit: wholeNumber("NEAR_LIMIT_PERCENT", 90, 1, 100) / 100,
+    failover: {
+      maxAccounts: wholeNumber(
+        "FAILOVER_MAX_ACCOUNTS",
+        MAX_ACCOUNTS_A_REQUEST,
+        1,
+        MAX_ACCOUNTS_A_REQUEST,
+      ),
+      budgetMs: wholeNumber("FAILOVER_BUDGET_SECONDS", 30, 1, 300) * 1_000,
+    },
     clientAddressHeader: text("CLIENT_ADDRESS_HEADER").toLowerCase(),
     logLevel: oneOf("LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
     jwtSecret: secret("JWT_SECRET"),

@@ -12,12 +12,16 @@ export type Remote<T> = {
 /**
  * The object of this name. The runtime's own stub type wraps every answer for pipelining, which
  * makes unions of answers unreadable; all answers here are plain data.
+ *
+ * @param locationHint where an object that is not made yet should be
  */
 export function remote<T extends Rpc.DurableObjectBranded>(
   namespace: DurableObjectNamespace<T>,
   name: string,
+  locationHint: DurableObjectLocationHint | null = null,
 ): Remote<T> {
-  return namespace.get(namespace.idFromName(name)) as unknown as Remote<T>;
+  const options = locationHint === null ? undefined : { locationHint };
+  return namespace.get(namespace.idFromName(name), options) as unknown as Remote<T>;
 }
 
 /**

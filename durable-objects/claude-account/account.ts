@@ -1,10 +1,9 @@
-import type { AccountProfile, RosterRow } from "../../src/accounts/roster-row.ts";
+import type { AccountProfile, AccountSettings, RosterRow } from "../../src/accounts/roster-row.ts";
 import { keyIdOf } from "../../src/accounts/vault.ts";
 import type { AccountProxy } from "../../src/egress/egress.ts";
 import { fail, ok, type Result } from "../../src/result.ts";
 import type {
   AccountDependencies,
-  AccountSettings,
   Credential,
   LoginError,
   LoginResult,
@@ -15,6 +14,7 @@ import { CredentialKeeper } from "./credential-keeper.ts";
 import { type Lesson, learn } from "./learning.ts";
 import { Login } from "./login.ts";
 import { needsRelogin, UNKNOWN_ACCOUNT } from "./not-serving.ts";
+import { Slots } from "./slots.ts";
 import { AccountRows, type AccountState, type CredentialRow } from "./state.ts";
 
 /** A credential that upstream refuses so soon after a refresh is not mended by another one. */
@@ -25,6 +25,12 @@ const ALARM_AHEAD_MS = 1_000;
 /** A refused credential is tried again after this long, doubling: upstream's own trouble passes. */
 const REJECTED_REST_FIRST_MS = 60_000;
 const REJECTED_REST_LONGEST_MS = 60 * 60_000;
+
+const BUSY: NotServing = {
+  kind: "busy",
+  message: "It runs as many requests at once as it may.",
+  retryAtMs: null,
+};
 
 const UNTRIED = {
   trouble: null,
@@ -40,6 +46,7 @@ export class Account {
   readonly #rows: AccountRows;
   readonly #keeper: CredentialKeeper;
   readonly #login: Login;
+  readonly #slots: Slots;
   #flushing: Promise<void> | null = null;
   #isBeingMade = false;
   /** The row as it was last saved, to tell whether anything in it has changed since. */
@@ -50,6 +57,7 @@ export class Account {
     this.#rows = new AccountRows(deps.storage);
     this.#keeper = new CredentialKeeper(deps, this.#rows, () => this.#resave());
     this.#login = new Login(deps, this.#rows, this.#keeper);
+    this.#slots = new Slots(deps.storage.sql, deps.now);
   }
 
   /** Makes the account. @returns null where this object holds one already */
@@ -91,6 +99,22 @@ export class Account {
     if (row.generation === rejectedGeneration) return this.#replaceRejected(row);
     if (!this.#keeper.needsRefresh(row)) return this.#keeper.open(row);
     return this.#refreshed();
+  }
+
+  /**
+   * A credential and one of the account's places, for an account that takes only so many requests at
+   * once. Idempotent by request id.
+   */
+  async acquirePlace(requestId: string): Promise<Result<Credential, NotServing>> {
+    const most = this.#rows.state()?.maxConcurrency ?? null;
+    if (most !== null && !this.#slots.take(requestId, most)) return fail(BUSY);
+    const acquired = await this.acquire(null);
+    if (!acquired.ok) this.#slots.release(requestId);
+    return acquired;
+  }
+
+  releasePlace(requestId: string): void {
+    this.#slots.release(requestId);
   }
 
   /** Takes in what an answer taught. @returns the roster row where it changed, else null */
@@ -250,20 +274,24 @@ export class Account {
     const state = this.#rows.state();
     if (state === null) return fail(UNKNOWN_ACCOUNT);
     const sinceMs = this.#deps.now();
+    const message = "Upstream refused its credential (401).";
+    // Requests that were under way when its rest began were refused for the same reason.
+    if (state.trouble?.kind === "credential_rejected" && (state.trouble.untilMs ?? 0) > sinceMs) {
+      return fail({ kind: "credential_rejected", message, retryAtMs: null });
+    }
     // Where the last refusal is long past, this is another matter, and the doubling starts over.
     const lastUntilMs = state.trouble?.untilMs ?? 0;
     const isRecent = sinceMs - lastUntilMs < REJECTED_REST_LONGEST_MS;
     const rejections = isRecent ? state.rejections : 0;
     const restMs = Math.min(REJECTED_REST_FIRST_MS * 2 ** rejections, REJECTED_REST_LONGEST_MS);
-    const detail = "Upstream refused its credential (401).";
     const untilMs = sinceMs + restMs;
     this.#save({
       ...state,
       rejections: rejections + 1,
-      trouble: { kind: "credential_rejected", detail, sinceMs, untilMs },
+      trouble: { kind: "credential_rejected", detail: message, sinceMs, untilMs },
     });
     this.#deps.log("error", "account.credential_rejected", { rejections: rejections + 1 });
-    return fail({ kind: "credential_rejected", message: detail, retryAtMs: null });
+    return fail({ kind: "credential_rejected", message, retryAtMs: null });
   }
 
   async #refreshed(isRefused = false): Promise<Result<Credential, NotServing>> {
@@ -306,6 +334,7 @@ export class Account {
 
   #rowOf(state: AccountState): RosterRow {
     const credential = this.#rows.credential();
+    const { breaker } = state;
     return {
       id: state.id,
       name: state.name,
@@ -313,10 +342,17 @@ export class Account {
       tags: state.tags,
       kind: credential?.kind ?? "api_key",
       enabled: state.enabled,
+      schedulable: state.schedulable,
       priority: state.priority,
+      weight: state.weight,
+      maxConcurrency: state.maxConcurrency,
+      expiresAtMs: state.expiresAtMs,
+      locationHint: state.locationHint,
       hasProxy: this.#rows.sealedProxy() !== null,
       trouble: state.trouble,
-      coolDowns: state.coolDowns.map(({ scope, untilMs, reason }) => ({ scope, untilMs, reason })),
+      coolDowns: state.coolDowns.map(({ strikes, ...coolDown }) => coolDown),
+      isSuspect: breaker.failures > 0 || breaker.openings > 0,
+      isHalfOpen: breaker.openings > 0,
       windows: state.windows,
       generation: credential?.generation ?? 0,
       sealedUnder: credential === null ? "" : keyIdOf(credential.sealedAccess),

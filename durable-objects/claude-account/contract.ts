@@ -23,17 +23,10 @@ export interface NotServing {
     | "refresh_failed"
     | "other_encryption_key"
     | "damaged_credential"
-    | "no_egress";
+    | "no_egress"
+    | "busy";
   message: string;
   retryAtMs: number | null;
-}
-
-export interface AccountSettings {
-  name: string;
-  description: string;
-  tags: string[];
-  priority: number;
-  enabled: boolean;
 }
 
 export interface NewCredential {

@@ -1,3 +1,4 @@
+import { RETURN_MS } from "../../src/accounts/roster-row.ts";
 import { mergeWindows, type Windows, windowsMoved } from "../../src/upstream/rate-limits.ts";
 import type { Verdict } from "../../src/upstream/verdict.ts";
 import type { AccountState, StoredCoolDown } from "./state.ts";
@@ -37,16 +38,10 @@ export function learn(state: AccountState, lesson: Lesson): AccountState {
       return recovered(next, family, atMs);
     case "rate_limited": {
       const scope = verdict.scope === "account" ? WHOLE_ACCOUNT : family;
-      return coolDown(next, scope, verdict.untilMs, "rate limited by upstream (429)", atMs);
+      return coolDown(next, scope, verdict.untilMs, atMs);
     }
     case "overloaded":
-      return restUntil(
-        next,
-        family,
-        atMs + OVERLOADED_REST_MS,
-        "upstream is overloaded (529)",
-        atMs,
-      );
+      return restUntil(next, family, atMs + OVERLOADED_REST_MS, OVERLOADED, atMs);
     case "server_error":
       return failed(next, `upstream answered ${verdict.status} several times`, atMs);
     case "unreachable":
@@ -73,15 +68,21 @@ function withWindows(state: AccountState, windows: Windows, atMs: number): Accou
   return { ...state, windows: mergeWindows(state.windows, windows, atMs) };
 }
 
-/** An answer ends the strikes of its family and closes the breaker; a running cool-down stays. */
+/**
+ * An answer ends the strikes of its family and closes the breaker. A running cool-down stays, and one
+ * that ended a moment ago, since new work comes back step by step after it.
+ */
 function recovered(state: AccountState, family: string, atMs: number): AccountState {
   const coolDowns = state.coolDowns.filter(
-    ({ scope, untilMs }) => untilMs > atMs || (scope !== family && scope !== WHOLE_ACCOUNT),
+    ({ scope, untilMs }) =>
+      untilMs + RETURN_MS > atMs || (scope !== family && scope !== WHOLE_ACCOUNT),
   );
   const { trouble, rejections } = state;
   const passed = trouble !== null && trouble.untilMs !== null && trouble.untilMs <= atMs;
   const mended = passed || trouble?.kind === "credential_rejected";
-  const unchanged = coolDowns.length === state.coolDowns.length && state.breaker.failures === 0;
+  const { breaker } = state;
+  const isClosed = breaker.failures === 0 && breaker.openings === 0;
+  const unchanged = coolDowns.length === state.coolDowns.length && isClosed;
   if (unchanged && !mended && rejections === 0) return state;
   return {
     ...state,
@@ -92,33 +93,45 @@ function recovered(state: AccountState, family: string, atMs: number): AccountSt
   };
 }
 
+/** Why an account rests, as a kind and in words. */
+type Why = Pick<StoredCoolDown, "kind" | "reason">;
+
+const RATE_LIMITED: Why = { kind: "rate_limited", reason: "rate limited by upstream (429)" };
+const OVERLOADED: Why = { kind: "overloaded", reason: "upstream is overloaded (529)" };
+
 function coolDown(
   state: AccountState,
   scope: string,
   untilMs: number | null,
-  reason: string,
   atMs: number,
 ): AccountState {
-  if (untilMs !== null) return restUntil(state, scope, untilMs, reason, atMs);
+  if (untilMs !== null) return restUntil(state, scope, untilMs, RATE_LIMITED, atMs);
   const known = state.coolDowns.find((candidate) => candidate.scope === scope);
   // Answers to requests sent before the rest began are the same strike, not another one.
   if (known !== undefined && known.untilMs > atMs) return state;
   const recent = known !== undefined && atMs - known.untilMs < STRIKES_FORGOTTEN_MS;
   const strikes = recent ? known.strikes + 1 : 1;
   const restMs = Math.min(FIRST_REST_MS * 2 ** (strikes - 1), LONGEST_REST_MS);
-  return withCoolDown(state, { scope, untilMs: atMs + restMs, reason, strikes });
+  return withCoolDown(state, {
+    ...RATE_LIMITED,
+    scope,
+    sinceMs: atMs,
+    untilMs: atMs + restMs,
+    strikes,
+  });
 }
 
 function restUntil(
   state: AccountState,
   scope: string,
   untilMs: number,
-  reason: string,
+  why: Why,
   atMs: number,
 ): AccountState {
   const known = state.coolDowns.find((candidate) => candidate.scope === scope);
   if (known !== undefined && known.untilMs >= untilMs && known.untilMs > atMs) return state;
-  return withCoolDown(state, { scope, untilMs, reason, strikes: known?.strikes ?? 0 });
+  const strikes = known?.strikes ?? 0;
+  return withCoolDown(state, { ...why, scope, sinceMs: atMs, untilMs, strikes });
 }
 
 function withCoolDown(state: AccountState, coolDown: StoredCoolDown): AccountState {
@@ -126,16 +139,25 @@ function withCoolDown(state: AccountState, coolDown: StoredCoolDown): AccountSta
   return { ...state, coolDowns: [...others, coolDown] };
 }
 
+/**
+ * A failure of the account's own way: the breaker opens after several in a row, or at once where it
+ * has just let a first request through again.
+ */
 function failed(state: AccountState, reason: string, atMs: number): AccountState {
   const { breaker } = state;
+  const isResting = state.coolDowns.some(
+    ({ scope, untilMs }) => scope === WHOLE_ACCOUNT && untilMs > atMs,
+  );
+  // Requests that were under way when the breaker opened say nothing new.
+  if (isResting && breaker.openings > 0) return state;
   const inWindow = breaker.failures > 0 && atMs - breaker.firstFailureAtMs < BREAKER_WINDOW_MS;
   const failures = inWindow ? breaker.failures + 1 : 1;
-  if (failures < BREAKER_FAILURES) {
+  if (breaker.openings === 0 && failures < BREAKER_FAILURES) {
     const firstFailureAtMs = inWindow ? breaker.firstFailureAtMs : atMs;
     return { ...state, breaker: { ...breaker, failures, firstFailureAtMs } };
   }
   const openings = breaker.openings + 1;
   const restMs = Math.min(BREAKER_FIRST_REST_MS * 2 ** (openings - 1), BREAKER_LONGEST_REST_MS);
   const opened = { ...state, breaker: { failures: 0, firstFailureAtMs: 0, openings } };
-  return restUntil(opened, WHOLE_ACCOUNT, atMs + restMs, reason, atMs);
+  return restUntil(opened, WHOLE_ACCOUNT, atMs + restMs, { kind: "failing", reason }, atMs);
 }

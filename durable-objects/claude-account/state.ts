@@ -1,10 +1,14 @@
-import type { AccountProfile, AccountTrouble, RosterRow } from "../../src/accounts/roster-row.ts";
+import {
+  type AccountProfile,
+  type AccountSettings,
+  type AccountTrouble,
+  type CoolDown,
+  LATER_SETTINGS,
+  type RosterRow,
+} from "../../src/accounts/roster-row.ts";
 import type { Windows } from "../../src/upstream/rate-limits.ts";
 
-export interface StoredCoolDown {
-  scope: string;
-  untilMs: number;
-  reason: string;
+export interface StoredCoolDown extends CoolDown {
   /** How often in a row this scope was benched without a stated time; doubles the next rest. */
   strikes: number;
 }
@@ -18,13 +22,8 @@ export interface Breaker {
 }
 
 /** Everything of an account that is no secret, in one row. Settings first, then what was learnt. */
-export interface AccountState {
+export interface AccountState extends AccountSettings {
   id: string;
-  name: string;
-  description: string;
-  tags: string[];
-  priority: number;
-  enabled: boolean;
   createdAtMs: number;
 
   profile: AccountProfile | null;
@@ -90,6 +89,7 @@ const SCHEMA = `
     one INTEGER PRIMARY KEY CHECK (one = 1),
     at_ms INTEGER NOT NULL
   );
+  CREATE TABLE IF NOT EXISTS slots (request_id TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS outbox (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL);
 `;
 
@@ -107,7 +107,7 @@ export class AccountRows {
 
   state(): AccountState | null {
     const row = this.#one<{ state: string }>("SELECT state FROM account");
-    return row === null ? null : (JSON.parse(row.state) as AccountState);
+    return row === null ? null : { ...LATER_SETTINGS, ...(JSON.parse(row.state) as AccountState) };
   }
 
   putState(state: AccountState): void {

@@ -5,13 +5,16 @@ import type { LimitRefusal } from "../../src/keys/limit-refusal.ts";
 import type { Settlement } from "../../src/relay/settlement.ts";
 import { firstIdOf } from "../../src/request-id.ts";
 import { fail, ok, type Result } from "../../src/result.ts";
+import { migrate } from "../migrate.ts";
 import { Limiter, type LimitsInUse } from "./limiter.ts";
+import { Pins } from "./pins.ts";
+import { type RequestRecord, readRequests } from "./request-record.ts";
 import {
   DELETE_FOLDED,
   FOLD_INTO_HOURLY,
   FOLD_INTO_LIFETIME,
   MODEL_OF_REQUEST,
-  SCHEMA,
+  SCHEMA_STEPS,
 } from "./schema.ts";
 import { readUsage, type UsageReport } from "./usage-report.ts";
 
@@ -22,6 +25,7 @@ const KEEP_ROWS_MS = 60 * 60_000;
 /** How often leases are swept while requests are open. */
 const SWEEP_EVERY_MS = 60_000;
 const MINUTE_MS = 60_000;
+const FIRST_ERROR_STATUS = 400;
 /** How long a thread's messages are remembered: upstream documents no lifetime. */
 const KEEP_THREADS_MS = 30 * 24 * 60 * 60_000;
 /** Hourly sums are kept a bit over a year, for comparisons with the year before. */
@@ -42,11 +46,22 @@ export interface Admission extends KeyUse {
   model: string;
   /** The message that a thread request continues, if any. */
   previousMessageId: string | null;
+  session: string | null;
+  /** The account that a session which is on none yet would go to; null where that is not known. */
+  accountId: string | null;
 }
 
 export interface Admitted {
   /** The account that made the message that the request continues; null where that is not known. */
   threadAccountId: string | null;
+  /** The account that the session is on; null where there is none. */
+  pinnedTo: string | null;
+}
+
+/** What one isolate has for a meter at one moment: one call carries it all. */
+export interface MeterBatch {
+  settlements: Settlement[];
+  admissions: Admission[];
 }
 
 export interface MeterReport extends UsageReport {
@@ -66,6 +81,10 @@ export type MeterStorage = Pick<
   "sql" | "transactionSync" | "setAlarm" | "getAlarm"
 >;
 
+type SettledRequest = Omit<Settlement, "requestId" | "bill">;
+
+export type AdmissionAnswer = Result<Admitted, PolicyRefusal | LimitRefusal>;
+
 type PolicyRow = { policy: string; stored: string | null; activated_at_ms: number | null };
 
 /** The meter of one key: who may pass, what is running, what was used. */
@@ -73,6 +92,7 @@ export class Meter {
   readonly #storage: MeterStorage;
   readonly #now: () => number;
   readonly #limiter: Limiter;
+  readonly #pins: Pins;
   /** When the alarm is set for; null: not set. Undefined until it was asked. */
   #alarmAtMs: number | null | undefined;
   #policy: KeyPolicy | null;
@@ -81,35 +101,53 @@ export class Meter {
   constructor(storage: MeterStorage, now: () => number) {
     this.#storage = storage;
     this.#now = now;
-    storage.sql.exec(SCHEMA);
+    migrate(storage, SCHEMA_STEPS);
     const stored = this.#policyRow();
     this.#policy = stored === undefined ? null : (JSON.parse(stored.policy) as KeyPolicy);
     this.#activatedAtMs = stored?.activated_at_ms ?? null;
     this.#limiter = new Limiter(storage.sql);
+    this.#pins = new Pins(storage.sql);
+  }
+
+  /** Takes what has ended, then lets in what may pass. @returns an answer for each admission */
+  async exchange({ settlements, admissions }: MeterBatch): Promise<AdmissionAnswer[]> {
+    for (const settlement of settlements) this.settle(settlement);
+    const answers = admissions.map((admission) => this.#admit(admission));
+    if (answers.some(({ ok: isIn }) => isIn)) await this.#wakeWithin(SWEEP_EVERY_MS);
+    return answers;
   }
 
   /** Lets a request in, with a lease, or says why not. Idempotent by request id. */
-  async admit(admission: Admission): Promise<Result<Admitted, PolicyRefusal | LimitRefusal>> {
-    const { requestId, model, previousMessageId } = admission;
-    const admitted = ok({ threadAccountId: this.#threadAccount(previousMessageId) });
-    if (this.#limiter.isOpen(requestId)) return admitted;
+  async admit(admission: Admission): Promise<AdmissionAnswer> {
+    const answer = this.#admit(admission);
+    if (answer.ok) await this.#wakeWithin(SWEEP_EVERY_MS);
+    return answer;
+  }
+
+  #admit(admission: Admission): AdmissionAnswer {
+    const { requestId, model, session } = admission;
     const nowMs = this.#now();
-    const { limits } = this.#newest(admission.policy);
-    const refusal = this.check(admission) ?? this.#limiter.refusal(limits, model, nowMs);
-    if (refusal !== null) return fail(refusal);
-    const leaseUntilMs = nowMs + LEASE_MS;
-    this.#storage.sql.exec(
-      `INSERT OR IGNORE INTO requests (id, started_at_ms, lease_until_ms, state, model)
-       VALUES (?, ?, ?, 'open', ?)`,
-      requestId,
-      nowMs,
-      leaseUntilMs,
-      model,
-    );
-    this.#limiter.admit(limits, requestId, leaseUntilMs, nowMs);
-    this.#activate(nowMs);
-    await this.#wakeWithin(SWEEP_EVERY_MS);
-    return admitted;
+    if (!this.#limiter.isOpen(requestId)) {
+      const { limits } = this.#newest(admission.policy);
+      const refusal = this.check(admission) ?? this.#limiter.refusal(limits, model, nowMs);
+      if (refusal !== null) return fail(refusal);
+      const leaseUntilMs = nowMs + LEASE_MS;
+      const { rowsWritten } = this.#storage.sql.exec(
+        `INSERT OR IGNORE INTO requests (id, started_at_ms, lease_until_ms, state, model)
+         VALUES (?, ?, ?, 'open', ?)`,
+        requestId,
+        nowMs,
+        leaseUntilMs,
+        model,
+      );
+      // A repeated call may arrive when its request has ended already: that runs no more.
+      if (rowsWritten > 0) this.#limiter.admit(limits, requestId, leaseUntilMs, nowMs);
+      this.#activate(nowMs);
+    }
+    return ok({
+      threadAccountId: this.#threadAccount(admission.previousMessageId),
+      pinnedTo: session === null ? null : this.#pins.use(session, admission.accountId, nowMs),
+    });
   }
 
   /**
@@ -164,7 +202,8 @@ export class Meter {
          first_byte_ms = ?6, duration_ms = ?7, answered_model = ?8,
          input_tokens = ?9, output_tokens = ?10, write_5m_tokens = ?11, write_1h_tokens = ?12,
          read_tokens = ?13, web_searches = ?14, service_tier = ?15, speed = ?16,
-         inference_geo = ?17, estimated = ?18, cost_nano = ?19, price_id = ?20, price_known = ?21
+         inference_geo = ?17, estimated = ?18, cost_nano = ?19, price_id = ?20, price_known = ?21,
+         chosen_by = ?22
        WHERE id = ?1 AND state <> 'settled'
        RETURNING started_at_ms, ${MODEL_OF_REQUEST} AS model`,
       requestId,
@@ -188,6 +227,7 @@ export class Meter {
       bill.costNanoDollars,
       bill.priceId,
       bill.priceKnown ? 1 : 0,
+      end.chosenBy,
     );
     const [row] = rows.toArray();
     if (row === undefined) return false;
@@ -198,8 +238,27 @@ export class Meter {
       model: row.model,
       startedAtMs: row.started_at_ms,
     };
-    this.#limiter.settle(requestId, used, this.#now());
+    const nowMs = this.#now();
+    this.#limiter.settle(requestId, used, nowMs);
+    this.#follow(end, nowMs);
     return true;
+  }
+
+  /** A session that another account has served stays there: that is where its prompt cache is now. */
+  #follow({ session, pinnedTo, accountId, status }: SettledRequest, nowMs: number): void {
+    const isServed = status < FIRST_ERROR_STATUS;
+    if (session === null || accountId === null || accountId === pinnedTo || !isServed) return;
+    this.#pins.move(session, pinnedTo, accountId, nowMs);
+  }
+
+  /** The account that a session is on, without counting as use. */
+  pinOf(session: string): string | null {
+    return this.#pins.find(session);
+  }
+
+  /** The newest requests that are not folded yet. */
+  requests(limit: number): RequestRecord[] {
+    return readRequests(this.#storage.sql, limit);
   }
 
   /** Remembers which account made a message, for the thread that continues it. */
@@ -240,6 +299,7 @@ export class Meter {
       sql.exec(FOLD_INTO_LIFETIME, cutoff);
       sql.exec(DELETE_FOLDED, cutoff);
       sql.exec("DELETE FROM threads WHERE made_at_ms < ?", nowMs - KEEP_THREADS_MS);
+      this.#pins.prune(nowMs);
       sql.exec("DELETE FROM hourly WHERE hour_ms < ?", nowMs - KEEP_HOURLY_MS);
     });
     const { open, oldest } = sql

@@ -4,7 +4,7 @@
  * window counts it any more. Request ids begin with their time, so the primary key is also the
  * index by time, and a row costs one write.
  */
-export const SCHEMA = `
+const TABLES = `
   CREATE TABLE IF NOT EXISTS policy (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     policy TEXT NOT NULL,
@@ -74,6 +74,17 @@ export const SCHEMA = `
     made_at_ms INTEGER NOT NULL
   ) WITHOUT ROWID;
 `;
+
+/** The tables, one step a version; see `migrate`. */
+export const SCHEMA_STEPS = [
+  TABLES,
+  `ALTER TABLE requests ADD COLUMN chosen_by TEXT; -- what decided for the account
+   CREATE TABLE IF NOT EXISTS sessions (
+     session TEXT PRIMARY KEY,
+     account_id TEXT NOT NULL, -- served it last
+     used_at_ms INTEGER NOT NULL
+   ) WITHOUT ROWID;`,
+];
 
 /** The sums that `hourly` and `lifetime` keep, as SQL over `requests`. Order as in SUM_COLUMNS. */
 export const SUM_COLUMNS = [

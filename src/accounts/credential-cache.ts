@@ -8,6 +8,7 @@ const KEEP_MS = 60_000;
 
 interface AccountStub {
   acquire(rejectedGeneration: number | null): Promise<Result<Credential, NotServing>>;
+  acquirePlace(requestId: string): Promise<Result<Credential, NotServing>>;
 }
 
 interface Entry {
@@ -39,17 +40,26 @@ export class CredentialCache {
    *
    * @param rejectedGeneration the generation that upstream has just answered 401 to, if any
    */
-  async acquire(
+  acquire(
     accountId: string,
     rejectedGeneration: number | null = null,
+  ): Promise<Result<Credential, NotServing>> {
+    return this.#ask(accountId, (account) => account.acquire(rejectedGeneration));
+  }
+
+  /** The same with one of the account's places, where it takes only so many requests at once. */
+  acquirePlace(accountId: string, requestId: string): Promise<Result<Credential, NotServing>> {
+    return this.#ask(accountId, (account) => account.acquirePlace(requestId));
+  }
+
+  async #ask(
+    accountId: string,
+    call: (account: AccountStub) => Promise<Result<Credential, NotServing>>,
   ): Promise<Result<Credential, NotServing>> {
     this.#entries.delete(accountId);
     let acquired: Result<Credential, NotServing>;
     try {
-      acquired = await callObject(
-        () => this.#account(accountId),
-        (account) => account.acquire(rejectedGeneration),
-      );
+      acquired = await callObject(() => this.#account(accountId), call);
     } catch {
       const message = "Its object did not answer.";
       return fail({ kind: "object_unavailable", message, retryAtMs: null });

@@ -1,6 +1,7 @@
 import type { RosterSnapshot } from "../../durable-objects/fleet.ts";
 import { callObject } from "../durable-call.ts";
-import type { RosterRow } from "./roster-row.ts";
+import { Pool, type PoolPolicy } from "./pool.ts";
+import { parseRosterRow, type RosterRow } from "./roster-row.ts";
 
 /** Older than this, a snapshot still serves, and a new one is fetched beside the request. */
 const FRESH_MS = 3_000;
@@ -13,47 +14,56 @@ const STALE_MS = 10_000;
 const LOOK_AGAIN_MS = 500;
 
 interface FleetStub {
-  snapshot(): Promise<RosterSnapshot>;
+  snapshot(knownVersion: number | null): Promise<RosterSnapshot>;
 }
 
 /** The roster as this isolate knows it. */
 export class Roster {
   readonly #fleet: () => FleetStub;
+  readonly #policy: PoolPolicy;
   readonly #now: () => number;
-  #rows: readonly RosterRow[] | null = null;
+  #pool: Pool | null = null;
+  /** Of the snapshot that the pool was made from; null: read it whole. */
+  #version: number | null = null;
   #readAtMs = Number.NEGATIVE_INFINITY;
   /** When a refresh beside a request began: one is enough, unless its request died. */
   #refreshBeganAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(fleet: () => FleetStub, now: () => number = Date.now) {
+  constructor(fleet: () => FleetStub, policy: PoolPolicy, now: () => number = Date.now) {
     this.#fleet = fleet;
+    this.#policy = policy;
     this.#now = now;
   }
 
   /**
-   * The accounts to choose from.
+   * The accounts to choose from, if they are in memory and young enough: the usual case, without a
+   * promise.
    *
    * @param beside runs work that the request does not wait for
-   * @returns null where the Fleet cannot be asked and nothing was ever known
    */
-  async rows(beside: (work: Promise<unknown>) => void): Promise<readonly RosterRow[] | null> {
+  peek(beside: (work: Promise<unknown>) => void): Pool | null {
     const ageMs = this.#now() - this.#readAtMs;
-    if (this.#rows !== null && ageMs < STALE_MS) {
-      if (ageMs >= FRESH_MS && this.#now() - this.#refreshBeganAtMs >= FRESH_MS) {
-        this.#refreshBeganAtMs = this.#now();
-        beside(this.#read());
-      }
-      return this.#rows;
+    if (this.#pool === null || ageMs >= STALE_MS) return null;
+    if (ageMs >= FRESH_MS && this.#now() - this.#refreshBeganAtMs >= FRESH_MS) {
+      this.#refreshBeganAtMs = this.#now();
+      beside(this.#read());
     }
+    return this.#pool;
+  }
+
+  /** @returns null where the Fleet cannot be asked and nothing was ever known */
+  async pool(beside: (work: Promise<unknown>) => void): Promise<Pool | null> {
+    const known = this.peek(beside);
+    if (known !== null) return known;
     try {
       return await this.#read();
     } catch {
-      return this.#rows;
+      return this.#pool;
     }
   }
 
-  /** A newer roster than the one in hand, for a request that found no account in it; else null. */
-  async newerRows(): Promise<readonly RosterRow[] | null> {
+  /** A newer pool than the one in hand, for a request that found no account in it; else null. */
+  async newerPool(): Promise<Pool | null> {
     if (this.#now() - this.#readAtMs < LOOK_AGAIN_MS) return null;
     try {
       return await this.#read();
@@ -64,10 +74,12 @@ export class Roster {
 
   /** Takes in a row that an account's object has just answered. */
   patch(row: RosterRow): void {
-    if (this.#rows === null) return;
-    const others = this.#rows.filter(({ id }) => id !== row.id);
-    const known = this.#rows.find(({ id }) => id === row.id);
-    if (known === undefined || known.revision < row.revision) this.#rows = [...others, row];
+    const known = this.#pool?.find(row.id) ?? null;
+    if (this.#pool === null || (known !== null && known.revision >= row.revision)) return;
+    const others = this.#pool.rows.filter(({ id }) => id !== row.id);
+    this.#pool = new Pool([...others, row], this.#policy);
+    // The Fleet may hear of this row later than it was asked last: its next answer must be whole.
+    this.#version = null;
   }
 
   /** Makes the next request read anew, after this isolate changed an account. */
@@ -75,10 +87,14 @@ export class Roster {
     this.#readAtMs = Number.NEGATIVE_INFINITY;
   }
 
-  async #read(): Promise<readonly RosterRow[]> {
-    const { rows } = await callObject(this.#fleet, (fleet) => fleet.snapshot());
-    this.#rows = rows;
+  async #read(): Promise<Pool> {
+    const known = this.#version;
+    const { version, rows } = await callObject(this.#fleet, (fleet) => fleet.snapshot(known));
     this.#readAtMs = this.#now();
-    return rows;
+    if (rows !== null || this.#pool === null) {
+      this.#pool = new Pool((rows ?? []).map(parseRosterRow), this.#policy);
+      this.#version = version;
+    }
+    return this.#pool;
   }
 }

@@ -1,12 +1,19 @@
 import { Hono } from "hono";
 import type * as v from "valibot";
 import type {
-  AccountSettings,
   LoginError,
   NewCredential,
   NotServing,
 } from "../../durable-objects/claude-account/contract.ts";
-import { type RosterRow, standingOf, troubleNow } from "../accounts/roster-row.ts";
+import {
+  type AccountSettings,
+  LATER_SETTINGS,
+  type LocationHint,
+  parseRosterRow,
+  type RosterRow,
+  standingOf,
+  troubleNow,
+} from "../accounts/roster-row.ts";
 import type { Vault } from "../accounts/vault.ts";
 import { callObject } from "../durable-call.ts";
 import { canReachProxies } from "../egress/egress.ts";
@@ -19,6 +26,7 @@ import {
   createAccountSchema,
   exchangeCodeSchema,
   readBody,
+  settingsOf,
   updateAccountSchema,
 } from "./requests.ts";
 
@@ -29,15 +37,16 @@ const SECOND_MS = 1_000;
 /** `/admin/claude-accounts` */
 export const accountRoutes = new Hono<AdminEnv>()
   .get("/", async (c) => {
-    const { rows } = await callObject(c.get("services").fleet, (fleet) => fleet.snapshot());
+    const { rows } = await callObject(c.get("services").fleet, (fleet) => fleet.snapshot(null));
     const vault = await c.get("services").vault();
-    return success(c, { accounts: rows.map((row) => shown(row, vault)) });
+    const accounts = (rows ?? []).map((text) => shown(parseRosterRow(text), vault));
+    return success(c, { accounts });
   })
 
   .post("/generate-auth-url", async (c) => {
     const body = await readBody(c, authUrlSchema);
     if (!body.ok) return failure(c, body.error.code, body.error.message);
-    const { proxy, accountId } = body.value;
+    const { proxy, accountId, locationHint } = body.value;
     const id = accountId ?? crypto.randomUUID();
     if (accountId !== undefined) {
       const row = await describe(c, accountId);
@@ -52,7 +61,7 @@ export const accountRoutes = new Hono<AdminEnv>()
       }
     }
     return audited(c, "account.login_begin", id, {}, async () => {
-      const { authUrl, endsAtMs } = await account(c, id).beginLogin(proxy);
+      const { authUrl, endsAtMs } = await account(c, id, locationHint).beginLogin(proxy);
       const data = {
         authUrl,
         sessionId: id,
@@ -85,8 +94,8 @@ export const accountRoutes = new Hono<AdminEnv>()
   .post("/", async (c) => {
     const body = await readBody(c, createAccountSchema);
     if (!body.ok) return failure(c, body.error.code, body.error.message);
-    const { name, description, tags, priority, enabled, proxy, sessionId, ...secrets } = body.value;
-    const credential = credentialOf(secrets);
+    const { name, proxy, sessionId, locationHint } = body.value;
+    const credential = credentialOf(body.value);
     if (!credential.ok) return failure(c, "bad_request", credential.error);
     if ((sessionId === undefined) === (credential.value === null)) {
       return failure(c, "bad_request", ONE_SOURCE);
@@ -96,14 +105,14 @@ export const accountRoutes = new Hono<AdminEnv>()
         "The proxy of a login is set when its link is made, so that the login uses it too.";
       return failure(c, "bad_request", message);
     }
-    const settings: AccountSettings = { name, description, tags, priority, enabled };
+    const settings = { ...DEFAULT_SETTINGS, ...settingsOf(body.value), name, locationHint };
     const id = sessionId ?? crypto.randomUUID();
     const detail = { name, kind: credential.value?.kind ?? "oauth", hasProxy: proxy !== null };
     return audited(c, "account.create", id, detail, async () => {
       const row =
         credential.value === null
           ? await account(c, id).createFromLogin(settings)
-          : await account(c, id).create(settings, credential.value, proxy);
+          : await account(c, id, locationHint).create(settings, credential.value, proxy);
       if (row === null) {
         const message =
           "This login is not finished, has ended, or was used already. Make a new link.";
@@ -129,12 +138,10 @@ export const accountRoutes = new Hono<AdminEnv>()
     if (!body.ok) return failure(c, body.error.code, body.error.message);
     const before = await describe(c, c.req.param("id"));
     if (before === null) return failure(c, "not_found", NO_SUCH_ACCOUNT);
-    const { proxy, apiKey, setupToken, claudeAiOauth, ...given } = body.value;
-    const credential = credentialOf({ apiKey, setupToken, claudeAiOauth });
+    const { proxy } = body.value;
+    const credential = credentialOf(body.value);
     if (!credential.ok) return failure(c, "bad_request", credential.error);
-    const patch = Object.fromEntries(
-      Object.entries(given).filter(([, value]) => value !== undefined),
-    ) as Partial<AccountSettings>;
+    const patch = settingsOf(body.value);
     const detail = {
       before: Object.fromEntries(
         Object.keys(patch).map((field) => [field, before[field as keyof AccountSettings]]),
@@ -194,6 +201,14 @@ export const accountRoutes = new Hono<AdminEnv>()
     return success(c, await testAccount(c.get("services"), row));
   });
 
+const DEFAULT_SETTINGS = {
+  ...LATER_SETTINGS,
+  description: "",
+  tags: [],
+  priority: 50,
+  enabled: true,
+} satisfies Partial<AccountSettings>;
+
 const ONE_SOURCE = "Give exactly one of apiKey, setupToken, claudeAiOauth or sessionId.";
 
 type Secrets = Pick<
@@ -244,8 +259,9 @@ function mistakenSecret(apiKey: string | undefined, setupToken: string | undefin
   return null;
 }
 
-function account(c: AdminContext, id: string) {
-  return c.get("services").account(id);
+/** @param locationHint where an object that is not made yet should be */
+function account(c: AdminContext, id: string, locationHint: LocationHint | null = null) {
+  return c.get("services").account(id, locationHint);
 }
 
 /** The account's row, or null; ids of another shape wake no object. */
@@ -310,7 +326,12 @@ function shown(row: RosterRow, vault: Vault) {
     tags: row.tags,
     kind: row.kind,
     enabled: row.enabled,
+    schedulable: row.schedulable,
     priority: row.priority,
+    weight: row.weight,
+    maxConcurrency: row.maxConcurrency,
+    expiresAt: iso(row.expiresAtMs),
+    locationHint: row.locationHint,
     hasProxy: row.hasProxy,
     /** "ready", or why it does not serve. */
     status: vault.knows(row.sealedUnder) ? standing.kind : "other_encryption_key",

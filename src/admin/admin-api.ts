@@ -9,6 +9,7 @@ import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
+import { explainRoutes } from "./explain.ts";
 import { keyRoutes } from "./keys.ts";
 import { loginSchema, readBody } from "./requests.ts";
 import {
@@ -98,6 +99,7 @@ adminApi.get("/admin/audit", async (c) => {
 });
 
 adminApi.route("/admin/api-keys", keyRoutes);
+adminApi.route("/admin/explain", explainRoutes);
 adminApi.route("/admin/claude-accounts", accountRoutes);
 
 adminApi.notFound((c) =>

@@ -1,10 +1,13 @@
 import { type Context, Hono } from "hono";
+import type { RequestRecord } from "../../durable-objects/key-meter/request-record.ts";
 import { callObject } from "../durable-call.ts";
 import { type KeyRecord, policyOf } from "../keys/key-record.ts";
 import { KEY_PAGE_MAX, type StoredKey } from "../keys/key-store.ts";
 import { newKey, rotateKey } from "../keys/new-key.ts";
 import { limitsOf, usageOf } from "../relay/key-report.ts";
+import { nanoDollarsToUsd } from "../upstream/cost.ts";
 import { audited } from "./audit.ts";
+import { bindingProblem } from "./binding.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import {
   changesOf,
@@ -43,6 +46,8 @@ export const keyRoutes = new Hono<AdminEnv>()
     const body = await readBody(c, createKeySchema);
     if (!body.ok) return failure(c, body.error.code, body.error.message);
     const fields = { ...changesOf(body.value, null), name: body.value.name };
+    const unbound = await bindingProblem(c.get("services"), fields.boundTo ?? null);
+    if (unbound !== null) return failure(c, "bad_request", unbound);
     const { plainKey, stored } = await newKey(fields, Date.now());
     const { record, hash } = stored;
     return audited(c, "key.create", record.id, { after: shownSettings(record) }, async () => {
@@ -72,6 +77,17 @@ export const keyRoutes = new Hono<AdminEnv>()
     });
   })
 
+  .get("/:id/requests", async (c) => {
+    const key = await find(c);
+    if (key === null) return failure(c, "not_found", NO_SUCH_KEY);
+    const limit = Math.trunc(Number(c.req.query("limit"))) || PAGE_DEFAULT;
+    const records = await callObject(
+      () => c.get("services").meter(key.stored.record.id),
+      (meter) => meter.requests(Math.min(KEY_PAGE_MAX, Math.max(1, limit))),
+    );
+    return success(c, { requests: records.map(shownRequest) });
+  })
+
   .put("/:id", async (c) => {
     const body = await readBody(c, updateKeySchema);
     if (!body.ok) return failure(c, body.error.code, body.error.message);
@@ -82,7 +98,10 @@ export const keyRoutes = new Hono<AdminEnv>()
     if (body.value.enabled === true && record.revokedAtMs !== null) {
       return failure(c, "conflict", "This key was revoked, for good. Make a new one instead.");
     }
-    return change(c, "key.update", key, changesOf(body.value, record));
+    const changes = changesOf(body.value, record);
+    const unbound = await bindingProblem(c.get("services"), changes.boundTo ?? null);
+    if (unbound !== null) return failure(c, "bad_request", unbound);
+    return change(c, "key.update", key, changes);
   })
 
   .post("/:id/revoke", async (c) => {
@@ -157,6 +176,12 @@ export const keyRoutes = new Hono<AdminEnv>()
       return { done: true, result: success(c, { id: record.id, deleted: true, permanent: true }) };
     });
   });
+
+/** Times in ISO 8601, cost in US dollars. */
+function shownRequest({ startedAtMs, costNanoDollars, ...record }: RequestRecord) {
+  const startedAt = new Date(startedAtMs).toISOString();
+  return { ...record, startedAt, cost: nanoDollarsToUsd(costNanoDollars) };
+}
 
 /** A key as it now stands, and when it was first used. */
 interface FoundKey {

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { type AccountSettings, LOCATION_HINTS } from "../accounts/roster-row.ts";
 import { fail, ok, type Result } from "../result.ts";
 import type { AdminContext } from "./envelope.ts";
 import { descriptionSchema, nameSchema, tagsSchema } from "./key-fields.ts";
@@ -32,13 +33,28 @@ export const loginSchema = v.strictObject({
   password: v.pipe(v.string(), v.maxLength(1_000)),
 });
 
+/** Larger than what any account is given at once. */
+const MAX_CONCURRENCY = 10_000;
+
+const wholeNumberSchema = (least: number, most: number) =>
+  v.pipe(v.number(), v.integer(), v.minValue(least), v.maxValue(most));
+
+/** What may be set of an account, when it is made and later. */
 const accountSettings = {
   name: nameSchema,
-  description: v.optional(descriptionSchema, ""),
-  tags: v.optional(tagsSchema, []),
-  priority: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100)), 50),
-  enabled: v.optional(v.boolean(), true),
+  description: descriptionSchema,
+  tags: tagsSchema,
+  priority: wholeNumberSchema(1, 100),
+  weight: wholeNumberSchema(1, 100),
+  enabled: v.boolean(),
+  schedulable: v.boolean(),
+  maxConcurrency: v.nullable(wholeNumberSchema(1, MAX_CONCURRENCY)),
+  expiresAt: v.nullable(
+    v.pipe(v.string(), v.isoTimestamp("is no time such as 2027-01-31T12:00:00Z")),
+  ),
 };
+
+const locationHintSchema = v.optional(v.nullable(v.picklist(LOCATION_HINTS)), null);
 
 const credentialsFileSchema = v.looseObject({
   accessToken: secretSchema,
@@ -54,24 +70,38 @@ const credentialFields = {
 };
 
 export const createAccountSchema = v.strictObject({
-  ...accountSettings,
+  ...v.partial(v.object(accountSettings)).entries,
+  name: nameSchema,
   ...credentialFields,
+  locationHint: locationHintSchema,
   proxy: v.optional(v.nullable(proxySchema), null),
   sessionId: v.optional(idSchema),
 });
 
 export const updateAccountSchema = v.strictObject({
+  ...v.partial(v.object(accountSettings)).entries,
   ...credentialFields,
-  name: v.optional(accountSettings.name),
-  description: v.optional(descriptionSchema),
-  tags: v.optional(tagsSchema),
-  priority: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100))),
-  enabled: v.optional(v.boolean()),
   proxy: v.optional(v.nullable(proxySchema)),
 });
 
+/** The settings that a body gives, in the account's own terms. */
+export function settingsOf(
+  body: Partial<v.InferOutput<typeof updateAccountSchema>>,
+): Partial<AccountSettings> {
+  const { name, description, tags, priority, weight, enabled, schedulable, maxConcurrency } = body;
+  const given = { name, description, tags, priority, weight, enabled, schedulable, maxConcurrency };
+  const { expiresAt } = body;
+  const expiry =
+    expiresAt === undefined
+      ? {}
+      : { expiresAtMs: expiresAt === null ? null : Date.parse(expiresAt) };
+  const settings = Object.entries(given).filter(([, value]) => value !== undefined);
+  return { ...(Object.fromEntries(settings) as Partial<AccountSettings>), ...expiry };
+}
+
 export const authUrlSchema = v.strictObject({
   proxy: v.optional(v.nullable(proxySchema), null),
+  locationHint: locationHintSchema,
   /** An existing account that logs in again. */
   accountId: v.optional(idSchema),
 });

@@ -1,6 +1,6 @@
 import { choose } from "../accounts/choose.ts";
 import { runAfter } from "../background.ts";
-import { canReachProxies, egressFor } from "../egress/egress.ts";
+import { egressFor } from "../egress/egress.ts";
 import { type ModelRules, mayUse } from "../keys/key-record.ts";
 import { upstreamHeaders } from "../upstream/headers.ts";
 import { builtInModels, type ModelEntry, readModelList } from "../upstream/models.ts";
@@ -100,20 +100,21 @@ async function askUpstream(
   services: Services,
   ctx: ExecutionContext,
 ): Promise<readonly ModelEntry[] | null> {
-  const rows = await services.roster.rows((work) =>
+  const pool = await services.roster.pool((work) =>
     runAfter(ctx, services.log, "read roster", work),
   );
+  if (pool === null) return null;
   const choice = choose({
-    rows: rows ?? [],
+    pool,
+    load: services.load,
     family: "other",
     keyId: "",
     session: null,
+    pinnedTo: null,
     onlyAccountId: null,
     boundTo: null,
     exclude: new Set(),
     nowMs: Date.now(),
-    canReachProxies,
-    inFlight: (id) => services.inFlight.get(id) ?? 0,
   });
   if (!choice.ok) return null;
   const egress = egressFor(choice.row.hasProxy);

@@ -1,5 +1,6 @@
 import type { NoChoice } from "../accounts/choose.ts";
-import type { PolicyRefusal } from "../keys/key-record.ts";
+import type { Standing } from "../accounts/roster-row.ts";
+import type { KeyRecord, PolicyRefusal } from "../keys/key-record.ts";
 import type { LimitRefusal } from "../keys/limit-refusal.ts";
 import { nanoDollarsToUsd } from "../upstream/cost.ts";
 
@@ -28,6 +29,8 @@ export type Refusal =
       causes: Cause[];
       /** False where accounts are left that were not tried. */
       allRuledOut: boolean;
+      /** What the key is bound to, where that may be the reason. */
+      boundTo: KeyRecord["boundTo"];
     }
   | { kind: "key_store_unavailable" }
   | { kind: "meter_unavailable" }
@@ -253,12 +256,15 @@ function wireErrorOf(refusal: Refusal, nowMs: number): WireError {
   }
 }
 
-/** All rest: 429 until the first is back. Otherwise the true causes, for a person to mend. */
+/**
+ * All rest: 429 until the first is back, or 503 where it is not a limit that they rest for. Otherwise
+ * the true causes, for a person to mend.
+ */
 function noAccountFree(
-  { none, causes, allRuledOut }: Extract<Refusal, { kind: "no_account_free" }>,
+  { none, causes, allRuledOut, boundTo }: Extract<Refusal, { kind: "no_account_free" }>,
   nowMs: number,
 ): WireError {
-  let first: { untilMs: number; reason: string } | null = null;
+  let first: Extract<Standing, { kind: "cooling_down" }> | null = null;
   const words = new Set(causes.map((cause) => cause.words));
   let final = allRuledOut && causes.every(({ needsPerson }) => needsPerson);
   for (const { standing } of none.standings) {
@@ -277,9 +283,32 @@ function noAccountFree(
       case "disabled":
         words.add("an account is switched off");
         break;
+      case "expired":
+        words.add(`an account was to serve until ${utc(standing.expiredAtMs)}`);
+        break;
+      case "not_schedulable":
+        words.add("an account takes no new work");
+        break;
+      case "on_trial":
+        final = false;
+        words.add("an account failed several times and is being tried again");
+        break;
       case "no_egress":
         words.add("an account has a proxy that this relay cannot dial");
     }
+  }
+  if (allRuledOut && none.standings.length === 0 && words.size === 0 && boundTo !== null) {
+    words.add(
+      boundTo.kind === "account"
+        ? `this key is bound to an account that is not here (${boundTo.value})`
+        : `this key is bound to accounts with the tag ${boundTo.value}, and none has it`,
+    );
+  }
+  if (first !== null && first.rest !== "rate_limited") {
+    return unavailable(
+      `every account that could serve this is resting (${first.reason}). The first is tried again at ${utc(first.untilMs)}. It is not your key's fault.`,
+      secondsUntil(first.untilMs, nowMs),
+    );
   }
   if (first !== null) {
     return {

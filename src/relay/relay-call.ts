@@ -20,4 +20,6 @@ export interface RelayCall {
   fields: MessageFields;
   family: string;
   session: string | null;
+  /** The account that the session is on: what this isolate knows, then what the meter says. */
+  pinnedTo: string | null;
 }

@@ -1,3 +1,4 @@
+import type { Admitted } from "../../durable-objects/key-meter/meter.ts";
 import { describeError, runAfter } from "../background.ts";
 import { callObject } from "../durable-call.ts";
 import { policyOf } from "../keys/key-record.ts";
@@ -82,14 +83,18 @@ async function walk(
     fields: fields.value,
     family: modelFamily(fields.value.model),
     session: sessionOf(request.headers, fields.value, body.value),
+    pinnedTo: null,
   };
+  call.pinnedTo = rememberedPin(call);
   const sender = new Sender(call);
   // A thread's message must wait for the meter to say which account made the one before it.
-  const [admitted] = await Promise.all([
-    admit(call),
-    fields.value.previousMessageId === null ? sender.prepare() : undefined,
-  ]);
-  if (!admitted.ok) return refused(admitted.error);
+  const prepared = fields.value.previousMessageId === null ? sender.prepare() : undefined;
+  const [admitted] = await Promise.all([admit(call, sender.preparedFor), prepared]);
+  if (!admitted.ok) {
+    sender.drop();
+    return refused(admitted.error);
+  }
+  call.pinnedTo = admitted.value.pinnedTo;
 
   let sent: SendResult;
   try {
@@ -108,6 +113,7 @@ async function walk(
     return answer;
   }
 
+  rememberPin(call, sent.outcome.value.row.id);
   const firstByteAtMs = Date.now();
   let delivery: Delivery;
   try {
@@ -127,17 +133,20 @@ async function walk(
   return answer;
 }
 
-interface Admitted {
-  threadAccountId: string | null;
-}
-
-/** Step 4, the key's half: may this request pass now? */
-async function admit(call: RelayCall): Promise<Result<Admitted, Refusal>> {
-  const { services, key, requestId, fields, metered } = call;
+/**
+ * Step 4, the key's half: may this request pass now?
+ *
+ * @param accountId the account that was chosen ahead: a session that is on none yet is put there
+ */
+async function admit(
+  call: RelayCall,
+  accountId: string | null,
+): Promise<Result<Admitted, Refusal>> {
+  const { services, key, requestId, fields, metered, session, pinnedTo } = call;
   const { model, previousMessageId } = fields;
   const use = { policy: policyOf(key), mark: call.keyMark, model };
   // What this isolate relayed a moment ago may not have reached the meter yet.
-  const remembered =
+  const threadAccountId =
     previousMessageId === null
       ? null
       : (services.threads.get(`${key.id} ${previousMessageId}`) ?? null);
@@ -147,18 +156,26 @@ async function admit(call: RelayCall): Promise<Result<Admitted, Refusal>> {
         () => services.meter(key.id),
         (meter) => meter.check(use),
       );
-      return refusal === null ? ok({ threadAccountId: remembered }) : fail(refusal);
+      return refusal === null ? ok({ threadAccountId, pinnedTo }) : fail(refusal);
     }
-    const admitted = await callObject(
-      () => services.meter(key.id),
-      (meter) => meter.admit({ ...use, requestId, previousMessageId }),
-    );
-    if (!admitted.ok) return fail(admitted.error);
-    return ok({ threadAccountId: remembered ?? admitted.value.threadAccountId });
+    const admission = { ...use, requestId, previousMessageId, session, accountId };
+    const admitted = await services.meterLink.admit(key.id, admission);
+    if (!admitted.ok) return admitted;
+    rememberPin(call, admitted.value.pinnedTo);
+    return threadAccountId === null ? admitted : ok({ ...admitted.value, threadAccountId });
   } catch (error) {
     services.log("error", "meter.unavailable", { requestId, error: describeError(error) });
     return fail({ kind: "meter_unavailable" });
   }
+}
+
+function rememberedPin({ services, key, session }: RelayCall): string | null {
+  return session === null ? null : (services.pins.get(`${key.id} ${session}`) ?? null);
+}
+
+function rememberPin({ services, key, session }: RelayCall, accountId: string | null): void {
+  if (session === null || accountId === null) return;
+  services.pins.set(`${key.id} ${session}`, accountId);
 }
 
 function settleLater(
@@ -179,7 +196,7 @@ function settleLater(
 function rememberThread(call: RelayCall, messageId: string, sent: SendResult): void {
   if (!call.fields.thread || !sent.outcome.ok) return;
   const { services, key, ctx } = call;
-  const { accountId } = sent.outcome.value;
+  const accountId = sent.outcome.value.row.id;
   services.threads.set(`${key.id} ${messageId}`, accountId);
   const told = callObject(
     () => services.meter(key.id),

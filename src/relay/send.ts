@@ -1,40 +1,31 @@
 import type { Credential, NotServing } from "../../durable-objects/claude-account/contract.ts";
-import { choose } from "../accounts/choose.ts";
+import { type Choice, type ChosenBy, choose, type NoChoice } from "../accounts/choose.ts";
+import type { Stay } from "../accounts/load.ts";
+import type { Pool } from "../accounts/pool.ts";
 import type { RosterRow } from "../accounts/roster-row.ts";
 import { runAfter } from "../background.ts";
-import { canReachProxies, egressFor } from "../egress/egress.ts";
 import { fail, ok, type Result } from "../result.ts";
-import { decodedText } from "../upstream/content-encoding.ts";
-import { upstreamHeaders } from "../upstream/headers.ts";
-import { type Windows, windowsMoved } from "../upstream/rate-limits.ts";
-import { goesToClient, judge, type Verdict, windowsOf } from "../upstream/verdict.ts";
+import { goesToClient, isAccountFailure, type Verdict } from "../upstream/verdict.ts";
+import { type Answered, type AttemptResult, attempt } from "./attempt.ts";
 import type { Cause, Refusal } from "./refusal.ts";
 import type { RelayCall } from "./relay-call.ts";
+import { report } from "./report.ts";
 import type { Attempt } from "./settlement.ts";
 
-/** At most this many accounts, and this many requests upstream, before the client gets an answer. */
-const MAX_ACCOUNTS = 3;
-const MAX_SENDS = 4;
 /** Accounts that hand out no credential cost no request upstream, but a call each. */
 const MAX_NOT_SERVING = 10;
 /** Upstream as a whole is overloaded: one other account is tried, not two. */
 const MAX_OVERLOADED = 2;
-/** No new attempt begins after this long. The client has retries of its own. */
-const FAILOVER_BUDGET_MS = 30_000;
-/** A stream's headers come soon; a whole answer's only when it is complete. */
-const STREAM_HEADERS_TIMEOUT_MS = 120_000;
-const ANSWER_HEADERS_TIMEOUT_MS = 600_000;
 /** Between attempts after a fault of upstream: 100 ms, doubling, and up to as much again by chance. */
 const BACKOFF_MS = 100;
+/** While the only accounts left are on trial, a request waits so long for how that ends. */
+const TRIAL_WAIT_MS = 3_000;
+const TRIAL_LOOK_EVERY_MS = 100;
 
-/** An answer that goes to the client, with what it took to get it. */
-export interface Sent {
-  answer: Response;
-  /** The body of an error answer, which had to be read to be judged; else null. */
-  errorBytes: Uint8Array | null;
-  accountId: string;
-  /** Cancels the request upstream. */
-  abort: () => void;
+/** An answer that goes to the client, and the account that gave it. */
+export interface Sent extends Answered {
+  row: RosterRow;
+  chosenBy: ChosenBy;
   /** Says that the account has one request less in flight. */
   release: () => void;
 }
@@ -44,12 +35,16 @@ export interface SendResult {
   attempts: Attempt[];
 }
 
-interface Ready {
+/** An account that was chosen, and where this request counts as running until it leaves. */
+interface Chosen {
   row: RosterRow;
-  credential: Credential;
+  by: ChosenBy;
+  stay: Stay;
 }
 
-class TimedOut extends Error {}
+interface Ready extends Chosen {
+  credential: Credential;
+}
 
 /**
  * Steps 3 to 5: chooses an account, gets its credential, sends the request, and where that account
@@ -62,6 +57,7 @@ export class Sender {
   readonly #exclude = new Set<string>();
   readonly #causes: Cause[] = [];
   #onlyAccountId: string | null = null;
+  #preparedFor: string | null = null;
   #prepared: Result<Ready, Refusal> | null = null;
   #accountsTried = 0;
   #sends = 0;
@@ -75,22 +71,46 @@ export class Sender {
     this.#call = call;
   }
 
+  /** The account that `prepare` chose, as far as it could without waiting. */
+  get preparedFor(): string | null {
+    return this.#preparedFor;
+  }
+
   /**
    * Chooses and gets a credential ahead, while the key's meter is asked. Sends nothing, and never
    * rejects: what fails here is met again by `send`, which settles.
    */
   async prepare(): Promise<void> {
-    this.#prepared = await this.#ready().catch(() => null);
+    const { services, ctx } = this.#call;
+    const pool = services.roster.peek((work) => runAfter(ctx, services.log, "read roster", work));
+    const choice = pool === null ? null : this.#chooseFrom(pool);
+    const chosen = choice?.ok ? this.#enter(choice) : null;
+    this.#preparedFor = chosen?.row.id ?? null;
+    try {
+      this.#prepared = await this.#ready(chosen);
+    } catch {
+      chosen?.stay.leave();
+    }
+  }
+
+  /** For a request that is refused after all. */
+  drop(): void {
+    if (this.#prepared?.ok) this.#leave(this.#prepared.value);
+    this.#prepared = null;
   }
 
   /** @param onlyAccountId the account that a thread's message must go to, and to no other */
   async send(onlyAccountId: string | null): Promise<SendResult> {
     this.#onlyAccountId = onlyAccountId;
+    this.#followPin();
     for (;;) {
-      const ready = this.#prepared ?? (await this.#ready());
+      const ready = this.#prepared ?? (await this.#ready(null));
       this.#prepared = null;
-      if (this.#call.request.signal.aborted) return this.#giveUp({ kind: "client_gone" });
       if (!ready.ok) return this.#giveUp(ready.error);
+      if (this.#call.request.signal.aborted) {
+        this.#leave(ready.value);
+        return this.#giveUp({ kind: "client_gone" });
+      }
       this.#accountsTried += 1;
       const sent = await this.#serve(ready.value);
       if (sent !== null) return { outcome: ok(sent), attempts: this.#attempts };
@@ -100,81 +120,139 @@ export class Sender {
     }
   }
 
+  /** The meter may know of another account that the session is on than this isolate did. */
+  #followPin(): void {
+    const { pinnedTo } = this.#call;
+    const prepared = this.#prepared;
+    if (pinnedTo === null || prepared === null || !prepared.ok) return;
+    if (prepared.value.row.id !== pinnedTo) this.drop();
+  }
+
   /** An account with a credential in hand, or why there is none. */
-  async #ready(): Promise<Result<Ready, Refusal>> {
+  async #ready(first: Chosen | null): Promise<Result<Ready, Refusal>> {
+    let chosen = first;
     while (this.#causes.length < MAX_NOT_SERVING) {
-      const chosen = await this.#choose();
-      if (!chosen.ok) return chosen;
-      const row = chosen.value;
-      const known = this.#call.services.credentials.peek(row);
-      if (known !== null) return ok({ row, credential: known });
-      const acquired = await this.#acquire(row, null);
-      if (acquired !== null) return ok({ row, credential: acquired });
-      this.#exclude.add(row.id);
+      if (chosen === null) {
+        const next = await this.#choose();
+        if (!next.ok) return next;
+        chosen = next.value;
+      }
+      const credential = await this.#credentialOf(chosen.row);
+      if (credential !== null) return ok({ ...chosen, credential });
+      chosen.stay.leave();
+      this.#exclude.add(chosen.row.id);
+      chosen = null;
     }
     return fail(this.#noneFree());
   }
 
-  async #choose(): Promise<Result<RosterRow, Refusal>> {
+  async #choose(): Promise<Result<Chosen, Refusal>> {
     const { services, ctx } = this.#call;
     const beside = (work: Promise<unknown>) => runAfter(ctx, services.log, "read roster", work);
-    const rows = await services.roster.rows(beside);
-    if (rows === null) return fail({ kind: "accounts_unavailable" });
-    const choice = this.#chooseFrom(rows);
-    if (choice.ok) return choice;
-    const newer = await services.roster.newerRows();
-    return newer === null ? choice : this.#chooseFrom(newer);
+    const waitUntilMs = Date.now() + TRIAL_WAIT_MS;
+    for (;;) {
+      const pool = await services.roster.pool(beside);
+      if (pool === null) return fail({ kind: "accounts_unavailable" });
+      let choice = this.#chooseFrom(pool);
+      if (!choice.ok) {
+        const newer = await services.roster.newerPool();
+        if (newer !== null) choice = this.#chooseFrom(newer);
+      }
+      if (choice.ok) return ok(this.#enter(choice));
+      if (!isOnTrial(choice.none) || Date.now() >= waitUntilMs || !this.#hasTime()) {
+        return fail(this.#noneChosen(pool, choice.none));
+      }
+      await scheduler.wait(TRIAL_LOOK_EVERY_MS * (1 + Math.random()));
+    }
   }
 
-  #chooseFrom(rows: readonly RosterRow[]): Result<RosterRow, Refusal> {
-    if (rows.length === 0) return fail({ kind: "no_account" });
-    const { services, family, key, session } = this.#call;
+  #chooseFrom(pool: Pool): Choice {
+    const { services, family, key, session, pinnedTo } = this.#call;
     const only = this.#onlyAccountId;
-    const choice = choose({
-      rows,
+    return choose({
+      pool,
+      load: services.load,
       family,
       keyId: key.id,
       session,
+      pinnedTo,
       // An account that is gone took its threads along: upstream says so to whichever is asked.
-      onlyAccountId: only !== null && rows.some(({ id }) => id === only) ? only : null,
+      onlyAccountId: only !== null && pool.find(only) !== null ? only : null,
       boundTo: key.boundTo,
       exclude: this.#exclude,
       nowMs: Date.now(),
-      canReachProxies,
-      inFlight: (id) => services.inFlight.get(id) ?? 0,
     });
-    if (choice.ok) return ok(choice.row);
-    return fail({
-      kind: "no_account_free",
-      none: choice.none,
-      causes: this.#causes,
-      allRuledOut: true,
-    });
+  }
+
+  #enter({ row, by }: Extract<Choice, { ok: true }>): Chosen {
+    return { row, by, stay: this.#call.services.load.enter(row, Date.now()) };
+  }
+
+  #leave({ row, stay }: Chosen): void {
+    if (stay.leave() && row.maxConcurrency !== null) this.#releasePlace(row);
+  }
+
+  async #credentialOf(row: RosterRow): Promise<Credential | null> {
+    const { services, requestId } = this.#call;
+    if (row.maxConcurrency !== null) {
+      const acquired = await services.credentials.acquirePlace(row.id, requestId);
+      return acquired.ok ? acquired.value : this.#notServing(row, acquired.error);
+    }
+    return services.credentials.peek(row) ?? this.#acquire(row, null);
   }
 
   async #acquire(row: RosterRow, rejectedGeneration: number | null): Promise<Credential | null> {
-    const acquired = await this.#call.services.credentials.acquire(row.id, rejectedGeneration);
-    if (acquired.ok) return acquired.value;
-    this.#note(row.id, null, acquired.error.kind, 0);
-    this.#causes.push(causeOf(acquired.error));
+    const { credentials } = this.#call.services;
+    const acquired = await credentials.acquire(row.id, rejectedGeneration);
+    return acquired.ok ? acquired.value : this.#notServing(row, acquired.error);
+  }
+
+  /** @returns null, after this isolate has taken in what the account says of itself now */
+  async #notServing(row: RosterRow, error: NotServing): Promise<null> {
+    this.#note(row.id, null, error.kind, 0);
+    this.#causes.push(causeOf(error));
+    if (error.kind === "busy" || error.kind === "object_unavailable") return null;
+    const { services } = this.#call;
+    const now = await services
+      .account(row.id)
+      .describe()
+      .catch(() => null);
+    if (now !== null) services.roster.patch(now);
     return null;
   }
 
+  #releasePlace({ id }: RosterRow): void {
+    const { services, ctx, requestId } = this.#call;
+    const released = services.account(id).releasePlace(requestId);
+    runAfter(ctx, services.log, "release place", released);
+  }
+
   /** One account, with a second try where its credential was refused. @returns null: go elsewhere */
-  async #serve({ row, credential }: Ready): Promise<Sent | null> {
-    let { verdict, sent } = await this.#attempt(row, credential);
-    if (verdict.kind === "credential_rejected") {
-      sent?.release();
+  async #serve(ready: Ready): Promise<Sent | null> {
+    const { row, by, credential, stay } = ready;
+    let result = await this.#attempt(row, credential);
+    if (result.verdict.kind === "credential_rejected") {
       const renewed = await this.#acquire(row, credential.generation);
-      if (renewed === null || this.#sends >= MAX_SENDS) return null;
-      ({ verdict, sent } = await this.#attempt(row, renewed));
-      if (verdict.kind === "credential_rejected") {
-        // Tells the account that its newest credential is refused as well.
-        await this.#acquire(row, renewed.generation);
+      if (renewed !== null && this.#sends < this.#maxSends()) {
+        result = await this.#attempt(row, renewed);
+        if (result.verdict.kind === "credential_rejected") {
+          // Tells the account that its newest credential is refused as well.
+          await this.#acquire(row, renewed.generation);
+        }
       }
     }
-    if (goesToClient(verdict)) return sent;
-    sent?.release();
+    const { verdict, answered } = result;
+    stay.judged(isAccountFailure(verdict));
+    const release = () => this.#leave(ready);
+    const sent = answered === null ? null : { ...answered, row, chosenBy: by, release };
+    if (sent !== null && goesToClient(verdict)) return sent;
+    release();
+    this.#learn(verdict, sent);
+    return null;
+  }
+
+  /** What a failure means for this request: what to answer in the end, and how soon to go on. */
+  #learn(verdict: Verdict, sent: Sent | null): void {
     this.#backsOff = false;
     switch (verdict.kind) {
       case "overloaded":
@@ -182,9 +260,12 @@ export class Sender {
         this.#lastAnswer = sent;
         this.#backsOff = true;
         break;
-      case "server_error":
       case "unreachable":
-        this.#lastAnswer = sent ?? this.#lastAnswer;
+        this.#unreachable = { timedOut: verdict.detail === "timeout" };
+        this.#backsOff = true;
+        break;
+      case "server_error":
+        this.#lastAnswer = sent;
         this.#backsOff = true;
         break;
       case "rate_limited":
@@ -197,72 +278,18 @@ export class Sender {
           needsPerson: verdict.untilMs === null,
         });
     }
-    return null;
   }
 
-  async #attempt(
-    row: RosterRow,
-    credential: Credential,
-  ): Promise<{ verdict: Verdict; sent: Sent | null }> {
-    const { services, request, upstreamPath, body, fields } = this.#call;
-    const egress = egressFor(row.hasProxy);
-    if (!egress.ok) throw new Error("an account without egress was chosen");
+  async #attempt(row: RosterRow, credential: Credential): Promise<AttemptResult> {
     this.#sends += 1;
-    const beganAtMs = Date.now();
-    const abort = new AbortController();
-    const onClientGone = () => abort.abort();
-    // A client that goes away before the first byte is noticed by its signal only.
-    request.signal.addEventListener("abort", onClientGone, { once: true });
-    const timeoutMs = fields.stream ? STREAM_HEADERS_TIMEOUT_MS : ANSWER_HEADERS_TIMEOUT_MS;
-    const timer = setTimeout(() => abort.abort(new TimedOut()), timeoutMs);
-    const release = this.#takeOne(row.id);
-    let verdict: Verdict;
-    let sent: Sent | null = null;
-    try {
-      const answer = await egress.value(services.config.anthropicApiUrl + upstreamPath, {
-        method: "POST",
-        headers: upstreamHeaders(request.headers, credential),
-        body,
-        redirect: "manual",
-        encodeResponseBody: "manual",
-        signal: abort.signal,
-      });
-      const errorBytes = answer.status >= 400 ? new Uint8Array(await answer.arrayBuffer()) : null;
-      const errorBody = errorBytes === null ? "" : await decodedText(errorBytes, answer.headers);
-      sent = { answer, errorBytes, accountId: row.id, abort: () => abort.abort(), release };
-      verdict = judge({ status: answer.status, headers: answer.headers, errorBody }, Date.now());
-    } catch {
-      release();
-      const timedOut = abort.signal.reason instanceof TimedOut;
-      this.#unreachable = { timedOut };
-      verdict = { kind: "unreachable", detail: timedOut ? "timeout" : "connection" };
-    } finally {
-      clearTimeout(timer);
-      request.signal.removeEventListener("abort", onClientGone);
-    }
-    this.#note(row.id, sent?.answer.status ?? null, verdict.kind, Date.now() - beganAtMs);
+    const result = await attempt(this.#call, row, credential);
+    const { verdict, answered, durationMs } = result;
+    this.#note(row.id, answered?.answer.status ?? null, verdict.kind, durationMs);
     // A request cut short by its own client teaches nothing of the account.
-    if (!request.signal.aborted) this.#report(row, verdict, sent?.answer.headers ?? null);
-    return { verdict, sent };
-  }
-
-  /** Tells the account what its answer taught, if anything, off the path. */
-  #report(row: RosterRow, verdict: Verdict, headers: Headers | null): void {
-    const { services, ctx, family } = this.#call;
-    const atMs = Date.now();
-    const windows: Windows = headers === null ? {} : windowsOf(headers, family, atMs);
-    const routine = verdict.kind === "served" || verdict.kind === "passed";
-    const failing = services.failing.has(row.id);
-    if (routine && !failing && !windowsMoved(row.windows, windows)) return;
-    if (routine) services.failing.delete(row.id);
-    else services.failing.add(row.id);
-    const told = services
-      .account(row.id)
-      .report({ verdict, family, windows, atMs })
-      .then((changed) => {
-        if (changed !== null) services.roster.patch(changed);
-      });
-    runAfter(ctx, services.log, "report to account", told);
+    if (!this.#call.request.signal.aborted) {
+      report(this.#call, row, verdict, answered?.answer.headers ?? null);
+    }
+    return result;
   }
 
   #giveUp(refusal: Refusal): SendResult {
@@ -276,17 +303,38 @@ export class Sender {
   }
 
   #noneFree(): Refusal {
-    const none = { standings: [] };
-    return { kind: "no_account_free", none, causes: this.#causes, allRuledOut: false };
+    return {
+      kind: "no_account_free",
+      none: { standings: [] },
+      causes: this.#causes,
+      allRuledOut: false,
+      boundTo: null,
+    };
+  }
+
+  #noneChosen(pool: Pool, none: NoChoice): Refusal {
+    if (pool.rows.length === 0) return { kind: "no_account" };
+    const { boundTo } = this.#call.key;
+    return { kind: "no_account_free", none, causes: this.#causes, allRuledOut: true, boundTo };
   }
 
   #mayGoOn(): boolean {
     return (
-      this.#sends < MAX_SENDS &&
-      this.#accountsTried < MAX_ACCOUNTS &&
+      this.#sends < this.#maxSends() &&
+      this.#accountsTried < this.#call.services.config.failover.maxAccounts &&
       this.#overloaded < MAX_OVERLOADED &&
-      Date.now() - this.#call.startedAtMs < FAILOVER_BUDGET_MS
+      this.#hasTime()
     );
+  }
+
+  /** One more than accounts: a credential that was refused is refreshed and tried again once. */
+  #maxSends(): number {
+    return this.#call.services.config.failover.maxAccounts + 1;
+  }
+
+  #hasTime(): boolean {
+    const { services, startedAtMs } = this.#call;
+    return Date.now() - startedAtMs < services.config.failover.budgetMs;
   }
 
   async #backOff(): Promise<void> {
@@ -297,22 +345,13 @@ export class Sender {
   #note(accountId: string, status: number | null, verdict: string, durationMs: number): void {
     this.#attempts.push({ accountId, status, verdict, durationMs });
   }
+}
 
-  #takeOne(accountId: string): () => void {
-    const { inFlight } = this.#call.services;
-    inFlight.set(accountId, (inFlight.get(accountId) ?? 0) + 1);
-    let taken = true;
-    return () => {
-      if (!taken) return;
-      taken = false;
-      const left = (inFlight.get(accountId) ?? 1) - 1;
-      if (left > 0) inFlight.set(accountId, left);
-      else inFlight.delete(accountId);
-    };
-  }
+function isOnTrial({ standings }: NoChoice): boolean {
+  return standings.some(({ standing }) => standing.kind === "on_trial");
 }
 
 function causeOf({ message, retryAtMs, kind }: NotServing): Cause {
-  const passing = retryAtMs !== null || kind === "object_unavailable";
-  return { words: message.replace(/\.$/, ""), needsPerson: !passing };
+  const isPassing = retryAtMs !== null || kind === "object_unavailable" || kind === "busy";
+  return { words: message.replace(/\.$/, ""), needsPerson: !isPassing };
 }

@@ -1,9 +1,12 @@
 import { FLEET_NAME } from "../../durable-objects/fleet.ts";
 import { CredentialCache } from "../accounts/credential-cache.ts";
+import { AccountLoad } from "../accounts/load.ts";
 import { Roster } from "../accounts/roster.ts";
+import type { LocationHint } from "../accounts/roster-row.ts";
 import { Vault } from "../accounts/vault.ts";
 import { type RelayConfig, readConfig } from "../config.ts";
 import { type Remote, remote } from "../durable-call.ts";
+import { canReachProxies } from "../egress/egress.ts";
 import type { ClaudeAccount, Fleet, KeyMeter } from "../index.ts";
 import { FailedKeys } from "../keys/failed-keys.ts";
 import { KeyCache } from "../keys/key-cache.ts";
@@ -13,8 +16,11 @@ import { UpstashKeyStore } from "../keys/upstash.ts";
 import { type Logger, makeLogger } from "../log.ts";
 import { RecentMap } from "../recent-map.ts";
 import { ok, type Result } from "../result.ts";
+import { MeterLink } from "./meter-link.ts";
+import { Reported } from "./report.ts";
 
 const MAX_THREAD_MESSAGES = 5_000;
+const MAX_PINS = 20_000;
 
 /** What every request of this isolate shares. */
 export interface Services {
@@ -25,16 +31,19 @@ export interface Services {
   failedKeys: FailedKeys;
   roster: Roster;
   credentials: CredentialCache;
-  /** Requests of this isolate now running on an account. */
-  inFlight: Map<string, number>;
-  /** Accounts that failed in this isolate, and whose next success is worth a report. */
-  failing: Set<string>;
+  load: AccountLoad;
+  reported: Reported;
+  /** The account that a session of a key is on, as far as this isolate has seen. */
+  pins: RecentMap<string, string>;
   /** Which account made a thread's message, for those that this isolate relayed. */
   threads: RecentMap<string, string>;
   /** Opened once: it knows which accounts were sealed under a key of this relay. */
   vault(): Promise<Vault>;
+  /** For what happens with every request; everything else goes through `meter`. */
+  meterLink: MeterLink;
   meter(keyId: string): Remote<KeyMeter>;
-  account(id: string): Remote<ClaudeAccount>;
+  /** @param locationHint has an effect with the first call to an object that is not made yet */
+  account(id: string, locationHint?: LocationHint | null): Remote<ClaudeAccount>;
   fleet(): Remote<Fleet>;
 }
 
@@ -55,9 +64,11 @@ function makeServices(env: Env): Result<Services, string[]> {
   const { keyStore: where } = config.value;
   const keyStore =
     where.kind === "kv" ? new KvKeyStore(env.RELAY_KEYS) : new UpstashKeyStore(where);
-  const account = (id: string) => remote(env.CLAUDE_ACCOUNT, id);
+  const account = (id: string, locationHint: LocationHint | null = null) =>
+    remote(env.CLAUDE_ACCOUNT, id, locationHint);
+  const meter = (keyId: string) => remote(env.KEY_METER, keyId);
   const fleet = () => remote(env.FLEET, FLEET_NAME);
-  const { encryptionKey, previousEncryptionKeys } = config.value;
+  const { encryptionKey, previousEncryptionKeys, nearLimit } = config.value;
   let vault: Vault | null = null;
   return ok({
     config: config.value,
@@ -65,17 +76,19 @@ function makeServices(env: Env): Result<Services, string[]> {
     keyStore,
     keys: new KeyCache(keyStore),
     failedKeys: new FailedKeys(env.FAILED_KEYS),
-    roster: new Roster(fleet),
+    roster: new Roster(fleet, { canReachProxies, nearLimit }),
     credentials: new CredentialCache(account),
-    inFlight: new Map(),
-    failing: new Set(),
+    load: new AccountLoad(),
+    reported: new Reported(),
+    pins: new RecentMap(MAX_PINS),
     threads: new RecentMap(MAX_THREAD_MESSAGES),
     // The result is kept, not the promise: one that belongs to another request may never resolve.
     vault: async () => {
       vault ??= await Vault.open(encryptionKey, previousEncryptionKeys);
       return vault;
     },
-    meter: (keyId) => remote(env.KEY_METER, keyId),
+    meterLink: new MeterLink(meter),
+    meter,
     account,
     fleet,
   });

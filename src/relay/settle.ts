@@ -1,5 +1,4 @@
 import { describeError } from "../background.ts";
-import { callObject } from "../durable-call.ts";
 import { costOf } from "../upstream/cost.ts";
 import type { Ending } from "./deliver.ts";
 import type { RelayCall } from "./relay-call.ts";
@@ -22,12 +21,16 @@ export async function settle(
   firstByteAtMs: number | null,
 ): Promise<void> {
   const endedAtMs = Date.now();
+  const served = sent.outcome.ok ? sent.outcome.value : null;
   const settlement: Settlement = {
     requestId: call.requestId,
     outcome: ending.outcome,
     status,
-    accountId: sent.outcome.ok ? sent.outcome.value.accountId : null,
+    accountId: served?.row.id ?? null,
+    chosenBy: served?.chosenBy ?? null,
     attempts: sent.attempts,
+    session: call.session,
+    pinnedTo: call.pinnedTo,
     firstByteMs: firstByteAtMs === null ? null : firstByteAtMs - call.startedAtMs,
     durationMs: endedAtMs - call.startedAtMs,
     bill: billOf(call, ending),
@@ -35,10 +38,7 @@ export async function settle(
   const { services } = call;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await callObject(
-        () => services.meter(call.key.id),
-        (meter) => meter.settle(settlement),
-      );
+      await services.meterLink.settle(call.key.id, settlement);
       break;
     } catch (error) {
       if (attempt === SETTLE_TRIES) {

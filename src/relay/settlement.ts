@@ -1,3 +1,4 @@
+import type { ChosenBy } from "../accounts/choose.ts";
 import type { TokenCounts } from "../upstream/usage.ts";
 
 /** How a request ended, for the ledger. */
@@ -48,7 +49,12 @@ export interface Settlement {
   /** The status that the client got. */
   status: number;
   accountId: string | null;
+  /** What decided for that account; null where none answered. */
+  chosenBy: ChosenBy | null;
   attempts: Attempt[];
+  session: string | null;
+  /** The account that the session was on when the request was let in. */
+  pinnedTo: string | null;
   /** From the request's start to the first byte of the answer; null where there was none. */
   firstByteMs: number | null;
   durationMs: number;

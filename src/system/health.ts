@@ -1,4 +1,4 @@
-import { standingOf } from "../accounts/roster-row.ts";
+import { parseRosterRow, standingOf } from "../accounts/roster-row.ts";
 import { canReachProxies } from "../egress/egress.ts";
 import type { Services } from "../relay/services.ts";
 import type { Result } from "../result.ts";
@@ -49,9 +49,9 @@ async function examine(services: Services): Promise<Health> {
     ),
     services
       .fleet()
-      .snapshot()
+      .snapshot(null)
       .then(
-        (snapshot) => snapshot.rows,
+        (snapshot) => (snapshot.rows ?? []).map(parseRosterRow),
         () => null,
       ),
     services.vault(),

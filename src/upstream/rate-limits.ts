@@ -272,3 +272,11 @@ function unixSecondsHeader(value: string | null, nowMs: number): number | null {
 function believable(atMs: number, nowMs: number): number | null {
   return atMs > nowMs && atMs <= nowMs + MAX_RESET_AHEAD_MS ? Math.round(atMs) : null;
 }
+
+/** Whether a window's verdict (`allowed`, `allowed_warning`, `rejected`) is another than was known. */
+export function statusMoved(known: Windows, fresh: Windows): boolean {
+  for (const [name, { status }] of Object.entries(fresh)) {
+    if (status !== undefined && status !== known[name]?.status) return true;
+  }
+  return false;
+}

@@ -98,6 +98,11 @@ export function judgeStreamError(errorType: string | null): Verdict | null {
   }
 }
 
+/** Whether it counts towards the account's circuit breaker: its own way upstream failed. */
+export function isAccountFailure({ kind }: Verdict): boolean {
+  return kind === "server_error" || kind === "unreachable";
+}
+
 // Messages are matched from their very beginning: further in, upstream repeats what the client sent,
 // and no client may talk an account out of service.
 

@@ -182,13 +182,15 @@ test("a key may use its models only: other ones are refused, and not listed", as
 });
 
 test("a bound key is served by its accounts only", async () => {
-  await relay.addApiKeyAccount("gold", { tags: ["gold"], priority: 90 });
+  const id = await relay.addApiKeyAccount("gold", { tags: ["gold"], priority: 90 });
   const key = await relay.createKey({ accountTag: "gold" });
   for (let index = 0; index < 3; index += 1) expect(await statusOf(key)).toBe(200);
   const accounts = relay.fake.ledger.byPath("/v1/messages").map(({ account }) => account);
   expect(accounts).toEqual(["gold", "gold", "gold"]);
-  const nowhere = await relay.createKey({ accountTag: "nobody" });
-  expect(await statusOf(nowhere)).toBe(503);
+  await relay.admin("PUT", `/claude-accounts/${id}`, { tags: [] });
+  const nowhere = await relay.message(key);
+  expect(nowhere.status).toBe(503);
+  expect((await errorOf(nowhere)).message).toMatch(/bound to accounts with the tag gold/);
 });
 
 test("a rotated key: the new secret works, the old one is refused at once, or after its grace", async () => {

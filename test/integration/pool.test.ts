@@ -168,11 +168,41 @@ test("a disabled or deleted account serves nothing from the next request on", as
   await (await relay.message(key)).arrayBuffer();
   expect(messages().at(-1)?.account).not.toBe(first);
   await relay.admin("PUT", `/claude-accounts/${id}`, { enabled: true });
-  await (await relay.message(key)).arrayBuffer();
+  // The conversation that has moved stays where it is; a new one begins on the first account.
+  const another = { messages: [{ role: "user", content: "Another conversation" }] };
+  await (await relay.message(key, another)).arrayBuffer();
   expect(messages().at(-1)?.account).toBe(first);
   await relay.admin("DELETE", `/claude-accounts/${id}`);
-  await (await relay.message(key)).arrayBuffer();
+  await (await relay.message(key, another)).arrayBuffer();
   expect(messages().at(-1)?.account).not.toBe(first);
+});
+
+test("a conversation of a client that sends no session stays on one account; others go elsewhere", async () => {
+  await accounts(4);
+  const mark = { cache_control: { type: "ephemeral" } };
+  const used = async (opening: string) => {
+    relay.fake.ledger.clear();
+    for (let turn = 0; turn < 5; turn += 1) {
+      const text = (words: string, isLast: boolean) =>
+        isLast ? [{ type: "text", text: words, ...mark }] : words;
+      const messages = [{ role: "user", content: text(opening, turn === 0) }];
+      for (let index = 1; index <= turn; index += 1) {
+        messages.push({ role: "assistant", content: "Yes." });
+        messages.push({ role: "user", content: text(`Turn ${index}`, index === turn) });
+      }
+      const answer = await relay.message(key, { system: "Be brief.", messages });
+      expect(answer.status).toBe(200);
+      await answer.arrayBuffer();
+    }
+    return new Set(messages().map(({ account }) => account));
+  };
+  const all = new Set<string | null>();
+  for (let index = 0; index < 12; index += 1) {
+    const accountsUsed = await used(`Conversation ${index}`);
+    expect(accountsUsed.size).toBe(1);
+    for (const account of accountsUsed) all.add(account);
+  }
+  expect(all.size).toBeGreaterThan(1);
 });
 
 describe("an OAuth account", () => {

@@ -250,12 +250,31 @@ describe("keys", () => {
         weeklyFamilyCost: { family: "opus", cost: 5 },
       },
     };
+    await ask("POST", "/claude-accounts", {
+      name: "gold",
+      apiKey: "sk-ant-api03-x",
+      tags: ["gold"],
+    });
     const { data } = await create(settings);
     expect(data).toMatchObject(settings);
     const changed = await ask("PUT", `/api-keys/${data.id}`, { limits: { dailyCost: null } });
     const limits = { ...settings.limits, dailyCost: null };
     expect(changed.data).toMatchObject({ ...settings, limits });
     expect((await ask("GET", `/api-keys/${data.id}`)).data).toMatchObject({ ...settings, limits });
+  });
+
+  test.each([
+    ["an account that is not here", { accountId: crypto.randomUUID() }, "accountId names"],
+    ["a tag that no account has", { accountTag: "nobody" }, "accountTag names the tag nobody"],
+  ])("cannot be bound to %s: the admin is told, not the key's holder", async (_, fields, words) => {
+    const refused = await create(fields);
+    expect(refused).toMatchObject({ status: 400, message: expect.stringContaining(words) });
+    const { data } = await create({});
+    expect(await ask("PUT", `/api-keys/${data.id}`, fields)).toMatchObject({ status: 400 });
+    expect((await ask("GET", `/api-keys/${data.id}`)).data).toMatchObject({
+      accountId: null,
+      accountTag: null,
+    });
   });
 
   test("can be given a new secret: id, history and limits stay, the old one goes", async () => {

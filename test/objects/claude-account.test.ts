@@ -12,7 +12,7 @@ import type {
   NewCredential,
 } from "../../durable-objects/claude-account/contract.ts";
 import type { ClaudeAccount } from "../../durable-objects/claude-account.ts";
-import type { RosterRow } from "../../src/accounts/roster-row.ts";
+import { LATER_SETTINGS, parseRosterRow, type RosterRow } from "../../src/accounts/roster-row.ts";
 import { Vault } from "../../src/accounts/vault.ts";
 
 afterEach(() => reset());
@@ -21,7 +21,14 @@ const KEY = "fedcba9876543210fedcba9876543210";
 /** Far ahead: the runtime fires an alarm of the past at once, and the test would not move the clock. */
 const START_MS = Date.UTC(2099, 10, 23, 12, 0, 0);
 const HOUR_MS = 3_600_000;
-const SETTINGS = { name: "A", description: "", tags: [], priority: 50, enabled: true };
+const SETTINGS = {
+  ...LATER_SETTINGS,
+  name: "A",
+  description: "",
+  tags: [],
+  priority: 50,
+  enabled: true,
+};
 const OAUTH = {
   authorizeUrl: "https://login.example/authorize",
   tokenUrl: "https://login.example/token",
@@ -744,6 +751,11 @@ test("under another ENCRYPTION_KEY nothing is read and nothing is overwritten", 
   });
 });
 
+async function rosterRows(): Promise<RosterRow[]> {
+  const { rows } = await env.FLEET.get(env.FLEET.idFromName("fleet")).snapshot(null);
+  return (rows ?? []).map(parseRosterRow);
+}
+
 test("the object itself keeps its account over an eviction, and the Fleet lists it", async () => {
   const id = crypto.randomUUID();
   const stub = env.CLAUDE_ACCOUNT.get(env.CLAUDE_ACCOUNT.idFromName(id));
@@ -758,10 +770,9 @@ test("the object itself keeps its account over an eviction, and the Fleet lists 
   expect(await stub.create(SETTINGS, key, null)).toBeNull();
   await evictDurableObject(stub);
   expect(await stub.acquire(null)).toMatchObject({ ok: true, value: { secret: "sk-ant-api03-x" } });
-  const fleet = env.FLEET.get(env.FLEET.idFromName("fleet"));
-  expect((await fleet.snapshot()).rows).toMatchObject([{ id, name: "A" }]);
+  expect(await rosterRows()).toMatchObject([{ id, name: "A" }]);
   await stub.remove();
-  expect((await fleet.snapshot()).rows).toEqual([]);
+  expect(await rosterRows()).toEqual([]);
   expect(await runDurableObjectAlarm(stub)).toBe(false);
 });
 
@@ -846,11 +857,11 @@ test("a roster row that arrives late never replaces a newer one, or a removed on
   const row = { id: "a", name: "new", revision: 2 } as RosterRow;
   await fleet.push(row);
   await fleet.push({ ...row, name: "old", revision: 1 });
-  expect((await fleet.snapshot()).rows).toMatchObject([{ name: "new" }]);
+  expect(await rosterRows()).toMatchObject([{ name: "new" }]);
   await fleet.remove("a");
   await fleet.push({ ...row, revision: 3 });
-  expect((await fleet.snapshot()).rows).toEqual([]);
+  expect(await rosterRows()).toEqual([]);
   await fleet.remove("never seen");
   await fleet.push({ ...row, id: "never seen" });
-  expect((await fleet.snapshot()).rows).toEqual([]);
+  expect(await rosterRows()).toEqual([]);
 });

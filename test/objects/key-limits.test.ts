@@ -50,6 +50,8 @@ class Bench {
       mark: options.mark ?? MARK,
       model: options.model ?? "claude-sonnet-5",
       previousMessageId: null,
+      session: null,
+      accountId: null,
     });
     return admitted.ok
       ? { id: requestId, refusal: null }
@@ -74,6 +76,9 @@ class Bench {
       outcome: "completed",
       status: 200,
       accountId: "account",
+      chosenBy: "headroom",
+      session: null,
+      pinnedTo: null,
       attempts: [],
       firstByteMs: 1,
       durationMs: 2,
@@ -247,6 +252,8 @@ describe("concurrency", () => {
         mark: MARK,
         model: "m",
         previousMessageId: null,
+        session: null,
+        accountId: null,
       };
       expect((await bench.meter.admit(admission)).ok).toBe(true);
       expect((await bench.meter.admit(admission)).ok).toBe(true);

@@ -2,6 +2,7 @@ import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test } from "vitest";
 import { Meter } from "../../durable-objects/key-meter/meter.ts";
+import { SCHEMA_STEPS } from "../../durable-objects/key-meter/schema.ts";
 import { type Bill, NOTHING_BILLED, type Settlement } from "../../src/relay/settlement.ts";
 import { newRequestId } from "../../src/request-id.ts";
 import { MARK, OPEN } from "./open-policy.ts";
@@ -33,22 +34,14 @@ class Bench {
       mark: MARK,
       model,
       previousMessageId: null,
+      session: null,
+      accountId: null,
     });
     return admitted.ok ? requestId : admitted.error.kind;
   }
 
   settle(requestId: string, patch: Partial<Settlement> = {}): boolean {
-    return this.meter.settle({
-      requestId,
-      outcome: "completed",
-      status: 200,
-      accountId: "account",
-      attempts: [],
-      firstByteMs: 10,
-      durationMs: 20,
-      bill: billOf(10, 5, 1_000),
-      ...patch,
-    });
+    return this.meter.settle(settlementOf(requestId, patch));
   }
 
   count(where: string): number {
@@ -67,6 +60,23 @@ class Bench {
     }
     this.nowMs = atMs;
   }
+}
+
+function settlementOf(requestId: string, patch: Partial<Settlement> = {}): Settlement {
+  return {
+    requestId,
+    outcome: "completed",
+    status: 200,
+    accountId: "account",
+    chosenBy: "headroom",
+    session: null,
+    pinnedTo: null,
+    attempts: [],
+    firstByteMs: 10,
+    durationMs: 20,
+    bill: billOf(10, 5, 1_000),
+    ...patch,
+  };
 }
 
 function billOf(input: number, output: number, costNanoDollars: number): Bill {
@@ -145,11 +155,17 @@ describe("a request's row", () => {
         mark: MARK,
         model: "m",
         previousMessageId: null,
+        session: null,
+        accountId: null,
       };
       await bench.meter.admit(admission);
       bench.settle(admission.requestId);
       await bench.meter.admit(admission);
-      expect(bench.meter.usage(OPEN)).toMatchObject({ inFlight: 0, total: { requests: 1 } });
+      expect(bench.meter.usage(OPEN)).toMatchObject({
+        inFlight: 0,
+        inUse: { concurrency: 0 },
+        total: { requests: 1 },
+      });
     }));
 
   test("that nobody settles is swept as unsettled when its lease runs out, and not before", () =>
@@ -271,7 +287,143 @@ test("a thread's message is remembered with the account that made it", () =>
         mark: MARK,
         model: "m",
         previousMessageId,
+        session: null,
+        accountId: null,
       });
-    expect(await ask("msg_1")).toEqual({ ok: true, value: { threadAccountId: "account-1" } });
-    expect(await ask("msg_2")).toEqual({ ok: true, value: { threadAccountId: null } });
+    expect(await ask("msg_1")).toEqual({
+      ok: true,
+      value: { threadAccountId: "account-1", pinnedTo: null },
+    });
+    expect(await ask("msg_2")).toEqual({
+      ok: true,
+      value: { threadAccountId: null, pinnedTo: null },
+    });
+  }));
+
+describe("a session's pin", () => {
+  const enter = async (bench: Bench, session: string, accountId: string | null) => {
+    const requestId = newRequestId(bench.nowMs);
+    const admitted = await bench.meter.admit({
+      requestId,
+      policy: OPEN,
+      mark: MARK,
+      model: "m",
+      previousMessageId: null,
+      session,
+      accountId,
+    });
+    return { requestId, pinnedTo: admitted.ok ? admitted.value.pinnedTo : "refused" };
+  };
+  const leave = (bench: Bench, requestId: string, patch: Partial<Settlement>) =>
+    bench.settle(requestId, { session: "s", ...patch });
+
+  test("is the account that its first request was meant for, and later proposals do not move it", () =>
+    withBench(async (bench) => {
+      expect((await enter(bench, "s", "a")).pinnedTo).toBe("a");
+      expect((await enter(bench, "s", "b")).pinnedTo).toBe("a");
+      expect((await enter(bench, "t", "b")).pinnedTo).toBe("b");
+      expect(bench.count("sessions")).toBe(2);
+    }));
+
+  test("is set by the account that served, where none was proposed", () =>
+    withBench(async (bench) => {
+      const { requestId, pinnedTo } = await enter(bench, "s", null);
+      expect(pinnedTo).toBeNull();
+      leave(bench, requestId, { pinnedTo: null, accountId: "c" });
+      expect(bench.meter.pinOf("s")).toBe("c");
+    }));
+
+  test("follows the account that served instead, and stays with it", () =>
+    withBench(async (bench) => {
+      const first = await enter(bench, "s", "a");
+      leave(bench, first.requestId, { pinnedTo: "a", accountId: "b" });
+      expect((await enter(bench, "s", "a")).pinnedTo).toBe("b");
+    }));
+
+  test("is not moved by an error that was passed on, nor by a request from before an earlier move", () =>
+    withBench(async (bench) => {
+      const [first, second, third] = [
+        await enter(bench, "s", "a"),
+        await enter(bench, "s", "a"),
+        await enter(bench, "s", "a"),
+      ];
+      leave(bench, first.requestId, { pinnedTo: "a", accountId: "b", status: 429 });
+      expect(bench.meter.pinOf("s")).toBe("a");
+      leave(bench, second.requestId, { pinnedTo: "a", accountId: "b" });
+      leave(bench, third.requestId, { pinnedTo: "a", accountId: "c" });
+      expect(bench.meter.pinOf("s")).toBe("b");
+    }));
+
+  test("outlives the object's memory, and is forgotten after a day without use", () =>
+    withBench(async (bench) => {
+      await enter(bench, "old", "a");
+      bench.nowMs += 20 * HOUR_MS;
+      await enter(bench, "s", "b");
+      bench.nowMs += 5 * HOUR_MS;
+      await enter(bench, "t", "b");
+      await bench.runUntil(bench.nowMs + HOUR_MS);
+      const woken = new Meter(bench.storage, () => bench.nowMs);
+      expect(woken.pinOf("s")).toBe("b");
+      expect(woken.pinOf("old")).toBeNull();
+    }));
+
+  test("is written once, and again only after an hour of use", () =>
+    withBench(async (bench) => {
+      await enter(bench, "s", "a");
+      const usedAt = () =>
+        bench.storage.sql.exec<{ at: number }>("SELECT used_at_ms AS at FROM sessions").one().at;
+      bench.nowMs += HOUR_MS - 1;
+      await enter(bench, "s", "a");
+      expect(usedAt()).toBe(START_MS);
+      bench.nowMs += 1;
+      await enter(bench, "s", "a");
+      expect(usedAt()).toBe(START_MS + HOUR_MS);
+    }));
+});
+
+test("a batch first takes what has ended, then lets in what may pass", () =>
+  withBench(async (bench) => {
+    const policy = { ...OPEN, limits: { ...OPEN.limits, concurrency: 1 }, version: 2 };
+    const running = await bench.admit(policy);
+    const admission = {
+      policy,
+      mark: MARK,
+      model: "m",
+      previousMessageId: null,
+      session: null,
+      accountId: null,
+    };
+    const [first, second] = [newRequestId(bench.nowMs), newRequestId(bench.nowMs)];
+    const answers = await bench.meter.exchange({
+      settlements: [settlementOf(running)],
+      admissions: [
+        { ...admission, requestId: first },
+        { ...admission, requestId: second },
+      ],
+    });
+    expect(answers.map(({ ok }) => ok)).toEqual([true, false]);
+    expect(bench.count("requests WHERE state = 'open'")).toBe(1);
+  }));
+
+test("rows of the tables' first version are read and completed by this one", () =>
+  withBench(async (bench) => {
+    const { sql } = bench.storage;
+    for (const table of ["schema_version", "requests", "sessions"]) sql.exec(`DROP TABLE ${table}`);
+    const [first = ""] = SCHEMA_STEPS;
+    sql.exec(first);
+    const id = newRequestId(bench.nowMs);
+    sql.exec(
+      "INSERT INTO requests (id, started_at_ms, lease_until_ms, state, model) VALUES (?, ?, ?, 'open', 'm')",
+      id,
+      bench.nowMs,
+      bench.nowMs + MINUTE_MS,
+    );
+    const meter = new Meter(bench.storage, () => bench.nowMs);
+    expect(meter.requests(10)).toMatchObject([{ id, state: "open", chosenBy: null, attempts: [] }]);
+    expect(meter.settle(settlementOf(id))).toBe(true);
+    expect(meter.requests(10)).toMatchObject([
+      { id, state: "settled", chosenBy: "headroom", accountId: "account" },
+    ]);
+    new Meter(bench.storage, () => bench.nowMs);
+    expect(bench.count("requests")).toBe(1);
   }));

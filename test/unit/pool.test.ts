@@ -1,8 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { learn } from "../../durable-objects/claude-account/learning.ts";
 import type { AccountState } from "../../durable-objects/claude-account/state.ts";
-import { type ChoiceInput, choose } from "../../src/accounts/choose.ts";
-import { type RosterRow, standingOf } from "../../src/accounts/roster-row.ts";
+import { LATER_SETTINGS, standingOf } from "../../src/accounts/roster-row.ts";
 import {
   isNearLimit,
   mergeWindows,
@@ -22,6 +21,7 @@ import {
   type Verdict,
   windowsOf,
 } from "../../src/upstream/verdict.ts";
+import { rowOf } from "./roster-rows.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
 const NOW_S = NOW_MS / 1000;
@@ -480,6 +480,7 @@ describe("what an answer means", () => {
 
 function stateOf(patch: Partial<AccountState> = {}): AccountState {
   return {
+    ...LATER_SETTINGS,
     id: "a",
     name: "a",
     description: "",
@@ -578,6 +579,37 @@ describe("what an account learns", () => {
     expect(state.coolDowns).toEqual([]);
   });
 
+  test("an opened breaker opens again at the first failure after its rest, for twice as long", () => {
+    const failure: Verdict = { kind: "unreachable", detail: "connection" };
+    let state = stateOf();
+    let atMs = NOW_MS;
+    for (let count = 0; count < 5; count += 1) state = learn(state, lesson(failure, atMs));
+    const rests: number[] = [];
+    for (let opening = 0; opening < 6; opening += 1) {
+      const untilMs = state.coolDowns[0]?.untilMs ?? 0;
+      rests.push((untilMs - atMs) / 1000);
+      // What was under way when it opened says nothing new.
+      expect(learn(state, lesson(failure, untilMs - 1))).toBe(state);
+      atMs = untilMs;
+      state = learn(state, lesson(failure, atMs));
+    }
+    expect(rests).toEqual([10, 20, 40, 80, 120, 120]);
+    expect(state.breaker.openings).toBe(7);
+  });
+
+  test("a success after the rest closes the breaker: it then takes five failures again", () => {
+    const failure: Verdict = { kind: "server_error", status: 503 };
+    let state = stateOf();
+    for (let count = 0; count < 5; count += 1) state = learn(state, lesson(failure));
+    const untilMs = state.coolDowns[0]?.untilMs ?? 0;
+    state = learn(state, lesson({ kind: "served" }, untilMs + 1));
+    expect(state.breaker).toEqual({ failures: 0, firstFailureAtMs: 0, openings: 0 });
+    for (let count = 0; count < 4; count += 1) {
+      state = learn(state, lesson(failure, untilMs + 2 + count));
+      expect(state.coolDowns.filter((rest) => rest.untilMs > untilMs + 2)).toEqual([]);
+    }
+  });
+
   test("529 asks for seconds only", () => {
     const state = learn(stateOf(), lesson({ kind: "overloaded" }));
     expect(state.coolDowns).toMatchObject([{ scope: "opus", untilMs: NOW_MS + 2_000 }]);
@@ -600,144 +632,5 @@ describe("what an account learns", () => {
     expect(
       learn(state, { ...lesson({ kind: "served" }), windows: { "5h": { utilisation: 0.501 } } }),
     ).toBe(state);
-  });
-});
-
-function rowOf(id: string, patch: Partial<RosterRow> = {}): RosterRow {
-  return {
-    id,
-    name: id,
-    description: "",
-    tags: [],
-    kind: "api_key",
-    enabled: true,
-    priority: 50,
-    hasProxy: false,
-    trouble: null,
-    coolDowns: [],
-    windows: {},
-    generation: 1,
-    sealedUnder: "kid",
-    createdAtMs: 0,
-    credentialExpiresAtMs: null,
-    profile: null,
-    revision: 1,
-    ...patch,
-  };
-}
-
-describe("choosing an account", () => {
-  const input = (patch: Partial<ChoiceInput>): ChoiceInput => ({
-    rows: [],
-    family: "sonnet",
-    keyId: "key",
-    session: null,
-    onlyAccountId: null,
-    boundTo: null,
-    exclude: new Set(),
-    nowMs: NOW_MS,
-    canReachProxies: false,
-    inFlight: () => 0,
-    ...patch,
-  });
-  const chosen = (patch: Partial<ChoiceInput>) => {
-    const choice = choose(input(patch));
-    return choice.ok ? choice.row.id : null;
-  };
-  const five = ["a", "b", "c", "d", "e"].map((id) => rowOf(id));
-  const sessions = Array.from({ length: 1_000 }, (_, index) => `session-${index}`);
-
-  test("a session always goes to the same account, whatever the order of the roster", () => {
-    for (const session of sessions.slice(0, 100)) {
-      const first = chosen({ rows: five, session });
-      expect(chosen({ rows: [...five].reverse(), session })).toBe(first);
-    }
-  });
-
-  test("a thousand sessions spread over five accounts within a fifth of even", () => {
-    const counts = new Map<string | null, number>();
-    for (const session of sessions) {
-      const id = chosen({ rows: five, session });
-      counts.set(id, (counts.get(id) ?? 0) + 1);
-    }
-    for (const count of counts.values()) {
-      expect(count).toBeGreaterThanOrEqual(160);
-      expect(count).toBeLessThanOrEqual(240);
-    }
-    expect(counts.size).toBe(5);
-  });
-
-  test("with one account gone only its own sessions move", () => {
-    const without = five.filter(({ id }) => id !== "c");
-    for (const session of sessions) {
-      const before = chosen({ rows: five, session });
-      const after = chosen({ rows: without, session });
-      if (before !== "c") expect(after).toBe(before);
-    }
-  });
-
-  test("one key's session says nothing of another key's", () => {
-    const moved = sessions.filter(
-      (session) =>
-        chosen({ rows: five, session }) !== chosen({ rows: five, session, keyId: "other" }),
-    );
-    expect(moved.length).toBeGreaterThan(700);
-  });
-
-  test("a lower tier is used up before the next", () => {
-    const rows = [rowOf("second", { priority: 60 }), rowOf("first", { priority: 10 })];
-    expect(chosen({ rows })).toBe("first");
-    expect(chosen({ rows, exclude: new Set(["first"]) })).toBe("second");
-  });
-
-  test("without a session it is the account with most headroom, then with least to do", () => {
-    const busy = rowOf("busy", { windows: { "5h": { utilisation: 0.8 } } });
-    const idle = rowOf("idle", { windows: { "5h": { utilisation: 0.2 } } });
-    expect(chosen({ rows: [busy, idle] })).toBe("idle");
-    const load = new Map([["a", 3]]);
-    const two = [rowOf("a"), rowOf("b")];
-    expect(chosen({ rows: two, inFlight: (id) => load.get(id) ?? 0 })).toBe("b");
-  });
-
-  test.each([
-    ["switched off", { enabled: false }, "disabled"],
-    [
-      "in need of a login",
-      {
-        trouble: { kind: "needs_relogin", detail: "", sinceMs: 0, untilMs: null },
-      },
-      "trouble",
-    ],
-    ["behind a proxy that cannot be dialled", { hasProxy: true }, "no_egress"],
-    [
-      "resting for this family",
-      {
-        coolDowns: [{ scope: "sonnet", untilMs: NOW_MS + 1, reason: "r" }],
-      },
-      "cooling_down",
-    ],
-    [
-      "resting as a whole",
-      {
-        coolDowns: [{ scope: "*", untilMs: NOW_MS + 1, reason: "r" }],
-      },
-      "cooling_down",
-    ],
-  ] as [string, Partial<RosterRow>, string][])(
-    "an account that is %s is not chosen, and says why",
-    (_, patch, kind) => {
-      const choice = choose(input({ rows: [rowOf("a", patch)] }));
-      expect(choice.ok ? "chosen" : choice.none.standings[0]?.standing.kind).toBe(kind);
-    },
-  );
-
-  test("a rest of another family does not matter", () => {
-    const coolDowns = [{ scope: "opus", untilMs: NOW_MS + 1, reason: "r" }];
-    expect(chosen({ rows: [rowOf("a", { coolDowns })] })).toBe("a");
-  });
-
-  test("a thread goes to its account, and nowhere else", () => {
-    expect(chosen({ rows: five, onlyAccountId: "d" })).toBe("d");
-    expect(chosen({ rows: five, onlyAccountId: "d", exclude: new Set(["d"]) })).toBeNull();
   });
 });

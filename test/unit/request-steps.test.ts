@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { CoolDownKind } from "../../src/accounts/roster-row.ts";
 import type { RelayConfig } from "../../src/config.ts";
 import { FailedKeys } from "../../src/keys/failed-keys.ts";
 import type { KeyLookup } from "../../src/keys/key-cache.ts";
@@ -614,7 +615,7 @@ describe("the relay's own errors", () => {
     [{ kind: "method_not_allowed", allow: "POST" }, 405, "invalid_request_error", null, true],
     [{ kind: "no_account" }, 503, "api_error", "60", true],
     [
-      { kind: "no_account_free", none, causes: [], allRuledOut: true },
+      { kind: "no_account_free", none, causes: [], allRuledOut: true, boundTo: null },
       503,
       "api_error",
       "60",
@@ -626,6 +627,7 @@ describe("the relay's own errors", () => {
         none,
         causes: [{ words: "w", needsPerson: false }],
         allRuledOut: true,
+        boundTo: null,
       },
       503,
       "api_error",
@@ -652,30 +654,36 @@ describe("the relay's own errors", () => {
     });
   });
 
-  test("where every account rests, the first one's return is told and true", async () => {
-    const row = { name: "a" } as never;
-    const rest = (untilMs: number) => ({
-      row,
-      standing: {
-        kind: "cooling_down",
-        untilMs,
-        reason: "rate limited by upstream (429)",
-      } as const,
-    });
-    const standings = [rest(NOW_MS + 90_500), rest(NOW_MS + 30_200)];
-    const refusal: Refusal = {
-      kind: "no_account_free",
-      none: { standings },
-      causes: [],
-      allRuledOut: true,
-    };
-    const answer = refuse(refusal, "rly_1", NOW_MS);
-    const body = (await answer.json()) as { error: { type: string; message: string } };
-    expect(answer.status).toBe(429);
-    expect(body.error.type).toBe("rate_limit_error");
-    expect(answer.headers.get("retry-after")).toBe("31");
-    expect(body.error.message).toContain("2026-11-23 12:00:30 UTC");
-  });
+  test.each([
+    ["for a limit", "rate_limited", 429, "rate_limit_error"],
+    ["since upstream is overloaded", "overloaded", 503, "api_error"],
+    ["since its way fails", "failing", 503, "api_error"],
+  ] as const)(
+    "where every account rests, the first %s, its return is told and true",
+    async (_, kind, status, type) => {
+      const row = { name: "a" } as never;
+      const rest = (untilMs: number, why: CoolDownKind) => ({
+        row,
+        standing: { kind: "cooling_down", untilMs, rest: why, reason: "the reason" } as const,
+      });
+      const standings = [rest(NOW_MS + 90_500, "rate_limited"), rest(NOW_MS + 30_200, kind)];
+      const refusal: Refusal = {
+        kind: "no_account_free",
+        none: { standings },
+        causes: [],
+        allRuledOut: true,
+        boundTo: null,
+      };
+      const answer = refuse(refusal, "rly_1", NOW_MS);
+      const body = (await answer.json()) as { error: { type: string; message: string } };
+      expect(answer.status).toBe(status);
+      expect(body.error.type).toBe(type);
+      expect(body.error.message).toContain("the reason");
+      expect(answer.headers.get("x-should-retry")).toBeNull();
+      expect(answer.headers.get("retry-after")).toBe("31");
+      expect(body.error.message).toContain("2026-11-23 12:00:30 UTC");
+    },
+  );
 });
 
 test("request ids sort by time", () => {

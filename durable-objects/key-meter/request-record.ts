@@ -1,0 +1,81 @@
+import type { ChosenBy } from "../../src/accounts/choose.ts";
+import type { Attempt, Outcome } from "../../src/relay/settlement.ts";
+
+/** One request as the meter holds it: who served it and why, how it went, what it used. */
+export interface RequestRecord {
+  id: string;
+  startedAtMs: number;
+  /** `open` while it runs; `unsettled` where its end was never heard of. */
+  state: "open" | "settled" | "unsettled";
+  /** As it was asked for, and as upstream named it. */
+  model: string;
+  answeredModel: string | null;
+  outcome: Outcome | null;
+  status: number | null;
+  accountId: string | null;
+  chosenBy: ChosenBy | null;
+  attempts: Attempt[];
+  firstByteMs: number | null;
+  durationMs: number | null;
+  tokens: {
+    input: number;
+    output: number;
+    cacheWrite5m: number;
+    cacheWrite1h: number;
+    cacheRead: number;
+  };
+  estimated: boolean;
+  costNanoDollars: number;
+}
+
+type RequestRow = {
+  id: string;
+  started_at_ms: number;
+  state: RequestRecord["state"];
+  model: string;
+  answered_model: string | null;
+  outcome: Outcome | null;
+  status: number | null;
+  account_id: string | null;
+  chosen_by: ChosenBy | null;
+  attempts: string | null;
+  first_byte_ms: number | null;
+  duration_ms: number | null;
+  input_tokens: number;
+  output_tokens: number;
+  write_5m_tokens: number;
+  write_1h_tokens: number;
+  read_tokens: number;
+  estimated: number;
+  cost_nano: number;
+};
+
+/** The newest first. */
+export function readRequests(sql: SqlStorage, limit: number): RequestRecord[] {
+  return sql
+    .exec<RequestRow>("SELECT * FROM requests ORDER BY id DESC LIMIT ?", limit)
+    .toArray()
+    .map((row) => ({
+      id: row.id,
+      startedAtMs: row.started_at_ms,
+      state: row.state,
+      model: row.model,
+      answeredModel: row.answered_model,
+      outcome: row.outcome,
+      status: row.status,
+      accountId: row.account_id,
+      chosenBy: row.chosen_by,
+      attempts: row.attempts === null ? [] : (JSON.parse(row.attempts) as Attempt[]),
+      firstByteMs: row.first_byte_ms,
+      durationMs: row.duration_ms,
+      tokens: {
+        input: row.input_tokens,
+        output: row.output_tokens,
+        cacheWrite5m: row.write_5m_tokens,
+        cacheWrite1h: row.write_1h_tokens,
+        cacheRead: row.read_tokens,
+      },
+      estimated: row.estimated === 1,
+      costNanoDollars: row.cost_nano,
+    }));
+}
