@@ -10,9 +10,10 @@ import type {
   NewCredential,
   NotServing,
 } from "./contract.ts";
-import { CredentialKeeper, needsRelogin, UNKNOWN_ACCOUNT } from "./credential-keeper.ts";
+import { CredentialKeeper } from "./credential-keeper.ts";
 import { type Lesson, learn } from "./learning.ts";
 import { Login } from "./login.ts";
+import { needsRelogin, UNKNOWN_ACCOUNT } from "./not-serving.ts";
 import { Slots } from "./slots.ts";
 import { AccountRows, type AccountState, type CredentialRow } from "./state.ts";
 
@@ -47,6 +48,7 @@ export class Account {
   readonly #login: Login;
   readonly #slots: Slots;
   #flushing: Promise<void> | null = null;
+  #isBeingMade = false;
   /** The row as it was last saved, to tell whether anything in it has changed since. */
   #savedRow = "";
 
@@ -64,10 +66,15 @@ export class Account {
     credential: NewCredential,
     proxy: AccountProxy | null,
   ): Promise<RosterRow | null> {
-    if (this.#rows.state() !== null) return null;
-    await this.#keeper.store(credential);
-    if (proxy !== null) await this.#keeper.storeProxy(proxy);
-    return this.#becomeLive(settings, null);
+    if (this.#rows.state() !== null || this.#isBeingMade) return null;
+    this.#isBeingMade = true;
+    try {
+      await this.#keeper.store(credential);
+      if (proxy !== null) await this.#keeper.storeProxy(proxy);
+      return await this.#becomeLive(settings, null);
+    } finally {
+      this.#isBeingMade = false;
+    }
   }
 
   /** Makes the account of a finished login. @returns null where none is waiting here */
@@ -175,6 +182,8 @@ export class Account {
       const message = "This account has no refresh token, so there is nothing to refresh.";
       return fail({ kind: "refresh_failed", message, retryAtMs: null });
     }
+    const refused = this.#keeper.refusesToRefresh(row);
+    if (refused !== null) return fail(refused);
     this.#rows.putState({ ...state, refresh: UNTRIED.refresh });
     const refreshed = await this.#refreshed();
     if (!refreshed.ok) return refreshed;
@@ -250,7 +259,7 @@ export class Account {
   async #replaceRejected(row: CredentialRow): Promise<Result<Credential, NotServing>> {
     const fresh = this.#deps.now() - row.storedAtMs < FRESH_CREDENTIAL_MS;
     if (row.sealedRefresh === null || (row.refreshed && fresh)) return this.#rejected();
-    const refreshed = await this.#refreshed();
+    const refreshed = await this.#refreshed(true);
     // The refresh failed and the old credential still has time: but upstream has just refused it.
     if (refreshed.ok && refreshed.value.generation === row.generation) {
       const message = "Upstream refused its credential, and it could not be refreshed.";
@@ -285,8 +294,8 @@ export class Account {
     return fail({ kind: "credential_rejected", message, retryAtMs: null });
   }
 
-  async #refreshed(): Promise<Result<Credential, NotServing>> {
-    const refreshed = await this.#keeper.refresh();
+  async #refreshed(isRefused = false): Promise<Result<Credential, NotServing>> {
+    const refreshed = await this.#keeper.refresh(isRefused);
     return refreshed.ok ? this.#keeper.open(refreshed.value) : refreshed;
   }
 

@@ -6,9 +6,10 @@ import { newRequestId } from "../request-id.ts";
 import { fail, ok, type Result } from "../result.ts";
 import { modelFamily } from "../upstream/model-names.ts";
 import { emptyReading } from "../upstream/usage.ts";
+import { conversationOf } from "./conversation.ts";
 import { type Delivery, deliver, type Ending } from "./deliver.ts";
 import { identify } from "./identify.ts";
-import { readMessageFields, SESSION_MAX_CHARS } from "./message-fields.ts";
+import { type MessageFields, readMessageFields, SESSION_MAX_CHARS } from "./message-fields.ts";
 import { dropBody, readBody } from "./read-body.ts";
 import { type Refusal, refuse } from "./refusal.ts";
 import type { RelayCall } from "./relay-call.ts";
@@ -81,7 +82,7 @@ async function walk(
     body: body.value,
     fields: fields.value,
     family: modelFamily(fields.value.model),
-    session: sessionOf(request.headers, fields.value.userSession),
+    session: sessionOf(request.headers, fields.value, body.value),
     pinnedTo: null,
   };
   call.pinnedTo = rememberedPin(call);
@@ -205,10 +206,11 @@ function rememberThread(call: RelayCall, messageId: string, sent: SendResult): v
   runAfter(ctx, services.log, "remember thread", told);
 }
 
-/** The session header of Claude Code, else the session inside `metadata.user_id`, else none. */
-function sessionOf(headers: Headers, userSession: string | null): string | null {
+/** The session header of Claude Code, else that of `metadata.user_id`, else the conversation's beginning. */
+function sessionOf(headers: Headers, fields: MessageFields, body: Uint8Array): string | null {
   const session = headers.get("x-claude-code-session-id")?.trim() ?? "";
-  return session !== "" && session.length <= SESSION_MAX_CHARS ? session : userSession;
+  if (session !== "" && session.length <= SESSION_MAX_CHARS) return session;
+  return fields.userSession ?? conversationOf(body, fields.opening);
 }
 
 function ended(outcome: Outcome): Ending {

@@ -43,7 +43,7 @@ export function report(
 ): void {
   const atMs = Date.now();
   const { reported } = services;
-  const windows: Windows = headers === null ? {} : windowsOf(headers, atMs);
+  const windows: Windows = headers === null ? {} : windowsOf(headers, family, atMs);
   const isRoutine = verdict.kind === "served" || verdict.kind === "passed";
   if (isRoutine && !reported.isNews(row, windows, atMs)) return;
   reported.note(row, !isRoutine, atMs);
