@@ -9,6 +9,7 @@ import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
+import { keyBatchRoutes } from "./key-batch.ts";
 import { keyRoutes } from "./keys.ts";
 import { loginSchema, readBody } from "./requests.ts";
 import {
@@ -97,6 +98,7 @@ adminApi.get("/admin/audit", async (c) => {
   return success(c, { entries });
 });
 
+adminApi.route("/admin/api-keys/batch", keyBatchRoutes);
 adminApi.route("/admin/api-keys", keyRoutes);
 adminApi.route("/admin/claude-accounts", accountRoutes);
 

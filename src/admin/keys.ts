@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
 import { callObject } from "../durable-call.ts";
 import { type KeyRecord, policyOf } from "../keys/key-record.ts";
-import { KEY_PAGE_MAX, type StoredKey } from "../keys/key-store.ts";
+import { KEY_PAGE_MAX } from "../keys/key-store.ts";
 import { newKey, rotateKey } from "../keys/new-key.ts";
 import { limitsOf, usageOf } from "../relay/key-report.ts";
 import { audited } from "./audit.ts";
@@ -13,12 +13,13 @@ import {
   shownSettings,
   updateKeySchema,
 } from "./key-fields.ts";
+import { planOf, REFUSED } from "./key-plan.ts";
+import { configure, type FoundKey, latestOf, writeChange, writeNew } from "./key-write.ts";
 import { readBody, rotateKeySchema } from "./requests.ts";
 
 const PAGE_DEFAULT = 50;
 const HOUR_MS = 3_600_000;
 const NO_SUCH_KEY = "There is no key with this id.";
-const DELETED = "This key is deleted. Restore it first: POST …/restore.";
 
 /** `/admin/api-keys` */
 export const keyRoutes = new Hono<AdminEnv>()
@@ -44,11 +45,9 @@ export const keyRoutes = new Hono<AdminEnv>()
     if (!body.ok) return failure(c, body.error.code, body.error.message);
     const fields = { ...changesOf(body.value, null), name: body.value.name };
     const { plainKey, stored } = await newKey(fields, Date.now());
-    const { record, hash } = stored;
+    const { record } = stored;
     return audited(c, "key.create", record.id, { after: shownSettings(record) }, async () => {
-      await configure(c, stored);
-      await c.get("services").keyStore.put(stored, null);
-      c.get("services").keys.forget(hash);
+      await writeNew(c, stored);
       // The only time the plain key leaves the relay.
       return {
         done: true,
@@ -77,12 +76,9 @@ export const keyRoutes = new Hono<AdminEnv>()
     if (!body.ok) return failure(c, body.error.code, body.error.message);
     const key = await find(c);
     if (key === null) return failure(c, "not_found", NO_SUCH_KEY);
-    const { record } = key.stored;
-    if (record.deletedAtMs !== null) return failure(c, "conflict", DELETED);
-    if (body.value.enabled === true && record.revokedAtMs !== null) {
-      return failure(c, "conflict", "This key was revoked, for good. Make a new one instead.");
-    }
-    return change(c, "key.update", key, changesOf(body.value, record));
+    const plan = planOf(body.value, key.stored.record);
+    if (plan.kind === "refused") return failure(c, "conflict", REFUSED[plan.reason]);
+    return plan.kind === "same" ? asItIs(c, key) : change(c, "key.update", key, plan.patch);
   })
 
   .post("/:id/revoke", async (c) => {
@@ -99,10 +95,8 @@ export const keyRoutes = new Hono<AdminEnv>()
     const key = await find(c);
     if (key === null) return failure(c, "not_found", NO_SUCH_KEY);
     const { stored: old } = key;
-    if (old.record.deletedAtMs !== null) return failure(c, "conflict", DELETED);
-    if (old.record.revokedAtMs !== null) {
-      return failure(c, "conflict", "This key was revoked, for good. Make a new one instead.");
-    }
+    if (old.record.deletedAtMs !== null) return failure(c, "conflict", REFUSED.deleted);
+    if (old.record.revokedAtMs !== null) return failure(c, "conflict", REFUSED.revoked);
     const graceMs = Math.round(body.value.graceHours * HOUR_MS);
     const { plainKey, stored } = await rotateKey(old, graceMs, Date.now());
     return audited(c, "key.rotate", old.record.id, { ...body.value }, async () => {
@@ -158,31 +152,20 @@ export const keyRoutes = new Hono<AdminEnv>()
     });
   });
 
-/** A key as it now stands, and when it was first used. */
-interface FoundKey {
-  stored: StoredKey;
-  /** The meter knows of a change that the store does not show. */
-  isAhead: boolean;
-  activatedAtMs: number | null;
-}
-
-/** Writes a changed record: to the meter, which makes it hold from now on, then to the store. */
+/** Carries out a change of one key, with its line in the audit trail. */
 async function change(
   c: AdminContext,
   action: string,
   { stored, activatedAtMs }: FoundKey,
   patch: Partial<KeyRecord>,
 ): Promise<Response> {
-  const { hash, record } = stored;
-  const changed: KeyRecord = { ...record, ...patch, version: record.version + 1 };
+  const { record } = stored;
   const before = Object.fromEntries(
     Object.keys(patch).map((field) => [field, record[field as keyof KeyRecord]]),
   );
   return audited(c, action, record.id, { before, after: patch }, async () => {
-    const next = { hash, record: changed };
-    if (!(await configure(c, next))) return tooLate(c);
-    await c.get("services").keyStore.put(next, record);
-    c.get("services").keys.forget(hash);
+    const changed = await writeChange(c, stored, patch);
+    if (changed === null) return tooLate(c);
     return { done: true, result: success(c, shownKey(changed, activatedAtMs)) };
   });
 }
@@ -198,27 +181,7 @@ function tooLate(c: AdminContext) {
   return { done: false, result: failure(c, "conflict", message) };
 }
 
-/** The store may be a minute behind what the meter was told. */
 async function find(c: Context<AdminEnv, "/:id">): Promise<FoundKey | null> {
-  const { keyStore, meter } = c.get("services");
-  const stored = await keyStore.findById(c.req.param("id"));
-  if (stored === null) return null;
-  const latest = await callObject(
-    () => meter(stored.record.id),
-    (object) => object.latest(),
-  );
-  const told = latest?.stored ?? null;
-  const isAhead = told !== null && told.record.version > stored.record.version;
-  return {
-    stored: isAhead ? told : stored,
-    isAhead,
-    activatedAtMs: latest?.activatedAtMs ?? null,
-  };
-}
-
-function configure(c: AdminContext, stored: StoredKey): Promise<boolean> {
-  return callObject(
-    () => c.get("services").meter(stored.record.id),
-    (meter) => meter.configure(policyOf(stored.record), stored),
-  );
+  const stored = await c.get("services").keyStore.findById(c.req.param("id"));
+  return stored === null ? null : latestOf(c, stored);
 }
