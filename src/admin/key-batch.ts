@@ -89,7 +89,10 @@ export const keyBatchRoutes = new Hono<AdminEnv>()
     const page = await keyStore.list({ tag, cursor, limit });
     const ids = page.keys.map(({ id }) => id);
     if (ids.length === 0) return success(c, { keys: [], refused: [], cursor: page.cursor });
-    return audited(c, "key.update_batch", null, { tag, ids, after: change }, async () => {
+    // In the admin's own terms: the checked body counts in nano-dollars already.
+    const asked = await c.req.json<Record<string, unknown>>();
+    const after = Object.fromEntries(Object.keys(change).map((name) => [name, asked[name]]));
+    return audited(c, "key.update_batch", null, { tag, ids, after }, async () => {
       const found = await keyStore.findByIds(ids);
       const outcomes = await Promise.allSettled(
         found.map(async (stored) => changeOne(c, await latestOf(c, stored), change)),
