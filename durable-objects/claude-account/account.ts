@@ -14,6 +14,7 @@ import type {
 import { CredentialKeeper, needsRelogin, UNKNOWN_ACCOUNT } from "./credential-keeper.ts";
 import { type Lesson, learn } from "./learning.ts";
 import { Login } from "./login.ts";
+import { type Resealed, Resealer } from "./resealer.ts";
 import { AccountRows, type AccountState, type CredentialRow } from "./state.ts";
 
 /** A credential that upstream refuses so soon after a refresh is not mended by another one. */
@@ -39,6 +40,7 @@ export class Account {
   readonly #rows: AccountRows;
   readonly #keeper: CredentialKeeper;
   readonly #login: Login;
+  readonly #resealer: Resealer;
   #flushing: Promise<void> | null = null;
   /** The row as it was last saved, to tell whether anything in it has changed since. */
   #savedRow = "";
@@ -48,6 +50,7 @@ export class Account {
     this.#rows = new AccountRows(deps.storage);
     this.#keeper = new CredentialKeeper(deps, this.#rows, () => this.#resave());
     this.#login = new Login(deps, this.#rows, this.#keeper);
+    this.#resealer = new Resealer(deps, this.#rows, this.#keeper);
   }
 
   /** Makes the account. @returns null where this object holds one already */
@@ -159,6 +162,16 @@ export class Account {
     if (after.refresh.failures === 0) return ok(this.#rowOf(after));
     const message = `The refresh failed (${after.refresh.lastError}). The credential in use still works.`;
     return fail({ kind: "refresh_failed", message, retryAtMs: after.refresh.notBeforeMs });
+  }
+
+  /** Seals its secrets under the key in use now. */
+  async reseal(): Promise<Result<Resealed, NotServing>> {
+    if (this.#rows.state() === null) return fail(UNKNOWN_ACCOUNT);
+    const resealed = await this.#resealer.run(() => this.#resave());
+    if (!resealed.ok) return resealed;
+    if (resealed.value) this.#deps.log("info", "account.resealed");
+    await this.flush();
+    return ok({ isChanged: resealed.value, under: this.#deps.vault.kid });
   }
 
   /** Removes the account, for good: from the roster first, so that no one chooses it any more. */

@@ -52,6 +52,11 @@ export class Vault {
     return this.#current.kid;
   }
 
+  /** The names of the keys that only unseal. */
+  get previousKids(): string[] {
+    return [...this.#byKid.keys()].filter((kid) => kid !== this.#current.kid);
+  }
+
   /** @returns whether this vault could unseal what was sealed under `kid`. */
   knows(kid: string): boolean {
     return this.#byKid.has(kid);

@@ -8,6 +8,7 @@ import { servicesOf } from "../relay/services.ts";
 import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
+import { encryptionKeyRoutes } from "./encryption-key.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { keyBatchRoutes } from "./key-batch.ts";
 import { keyRoutes } from "./keys.ts";
@@ -101,6 +102,7 @@ adminApi.get("/admin/audit", async (c) => {
 adminApi.route("/admin/api-keys/batch", keyBatchRoutes);
 adminApi.route("/admin/api-keys", keyRoutes);
 adminApi.route("/admin/claude-accounts", accountRoutes);
+adminApi.route("/admin/encryption-key", encryptionKeyRoutes);
 
 adminApi.notFound((c) =>
   failure(
