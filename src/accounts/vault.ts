@@ -134,7 +134,7 @@ async function deriveVaultKey(secret: string): Promise<VaultKey> {
   return { kid: toHex(new Uint8Array(kid)), key };
 }
 
-function additionalData(accountId: string, field: string): Uint8Array {
+function additionalData(accountId: string, field: string) {
   return encoder.encode(`${accountId}\n${field}`);
 }
 
@@ -145,7 +145,7 @@ export function toBase64Url(bytes: Uint8Array): string {
     .replaceAll("=", "");
 }
 
-function fromBase64Url(text: string): Uint8Array {
+function fromBase64Url(text: string) {
   const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
   return Uint8Array.from(binary, (character) => character.charCodeAt(0));
 }
