@@ -57,7 +57,7 @@ interface ResealPage {
   cursor: string | null;
 }
 
-interface Rotation extends CommandContext {
+export interface Rotation extends CommandContext {
   holder: KeyHolder;
 }
 
@@ -83,7 +83,11 @@ export function rotateKeyCommand(admin: Command): void {
     });
 }
 
-async function rotate(work: Rotation, flags: RotateFlags): Promise<void> {
+/** Does the next step, or says how far it is. */
+export async function rotate(
+  work: Rotation,
+  flags: Pick<RotateFlags, "status" | "dropPrevious">,
+): Promise<void> {
   const keys = work.holder.read();
   if (flags.status) return showStatus(work, keys);
   const isUnderWay = keys !== null && keys.previous.length > 0;

@@ -1,11 +1,14 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { deployedKeys, kidOf } from "../../scripts/cli/encryption-keys.ts";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { AdminClient } from "../../scripts/cli/admin-client.ts";
+import { rotate } from "../../scripts/cli/admin-rotate.ts";
+import { deployedKeys, type KeyHolder, kidOf } from "../../scripts/cli/encryption-keys.ts";
+import type { RelayAddress } from "../../scripts/cli/relay-address.ts";
 import { putSecrets } from "../../scripts/cli/wrangler-secrets.ts";
 import { passwordProblem } from "../../scripts/host/password-rules.ts";
-import { readSecrets, secretsPath } from "../../scripts/host/secrets-file.ts";
+import { readSecrets, secretsPath, writeSecrets } from "../../scripts/host/secrets-file.ts";
 import { cliHere, cliProcess, type Outcome, startCli, untilSaid } from "../fixtures/cli.ts";
 import { ADMIN, TestRelay } from "../fixtures/relay.ts";
 
@@ -13,6 +16,7 @@ const FILE_MODE_BITS = 0o777;
 /** More than one page of a reseal, and enough that progress is told. */
 const ACCOUNTS = 130;
 const AT_ONCE = 20;
+const OLD_KEY = "fedcba9876543210fedcba9876543210";
 
 let relay: TestRelay;
 const home = mkdtempSync(join(tmpdir(), "relay-cli-admin-test-"));
@@ -31,6 +35,10 @@ const env = (more: Record<string, string> = {}) => ({
   RELAY_STATE_DIR: relay.stateDir,
   ...more,
 });
+const mkdirFor = (path: string) => {
+  mkdirSync(path, { recursive: true });
+  return path;
+};
 const secrets = () => readSecrets(relay.stateDir) ?? {};
 
 describe("admin rotate-encryption-key", () => {
@@ -38,7 +46,7 @@ describe("admin rotate-encryption-key", () => {
     current: string;
     accounts: { total: number; sealedUnder: Record<string, number> };
   }
-  const rotate = (...flags: string[]) =>
+  const run = (...flags: string[]) =>
     cliHere(["admin", "rotate-encryption-key", ...flags], asAdmin());
   const asAdmin = () => env({ ADMIN_PASSWORD: ADMIN.password });
   const relayKeys = async () => (await relay.admin<KeysAnswer>("GET", "/encryption-key")).data;
@@ -77,7 +85,7 @@ describe("admin rotate-encryption-key", () => {
     const { ENCRYPTION_KEY: oldKey = "" } = secrets();
     const oldKid = await kidOf(oldKey);
 
-    const begun = await rotate();
+    const begun = await run();
     expect(begun).toMatchObject({ exitCode: 0 });
     expect(begun.stdout).toMatch(/^Step 1 of 3 is done: a new key, [0-9a-f]{12}, is written down/);
     expect(begun.stderr).toMatch(/^Next: stop the relay \(kill \d+, .*\nThen: npm run cli/);
@@ -87,7 +95,7 @@ describe("admin rotate-encryption-key", () => {
     expect(statSync(secretsPath(relay.stateDir)).mode & FILE_MODE_BITS).toBe(0o600);
     const newKid = await kidOf(newKey);
     // Before the restart the relay seals under the old key: nothing is done, and it is said why.
-    const early = await rotate();
+    const early = await run();
     expect(early).toMatchObject({ exitCode: 1, stdout: "" });
     expect(early.stderr).toContain(
       `still seals under the old key, ${oldKid}.\nNext: stop the relay`,
@@ -118,10 +126,10 @@ describe("admin rotate-encryption-key", () => {
     expect(["answered", "cut"]).toContain(await cut);
     await expectAllServe();
 
-    const status = await rotate("--status");
+    const status = await run("--status");
     expect(status.stdout).toContain(`Old key        ${oldKid}`);
     expect(status.stdout).toContain("A change is under way");
-    const sealed = await rotate();
+    const sealed = await run();
     expect(sealed, sealed.stderr).toMatchObject({ exitCode: 0 });
     expect(sealed.stdout).toMatch(
       new RegExp(`^All 130 accounts are sealed under ${newKid}; \\d+ were sealed anew just now\\.`),
@@ -132,7 +140,7 @@ describe("admin rotate-encryption-key", () => {
     });
     expect(secrets().ENCRYPTION_KEY_PREVIOUS).toBe(oldKey);
 
-    const dropped = await rotate("--drop-previous", "--json");
+    const dropped = await run("--drop-previous", "--json");
     expect(JSON.parse(dropped.stdout)).toMatchObject({
       step: "dropped",
       accounts: { total: ACCOUNTS, resealed: 0, failed: [] },
@@ -149,7 +157,7 @@ describe("admin rotate-encryption-key", () => {
   });
 
   test("the old key is not dropped while one account is not sealed under the new one", async () => {
-    await rotate();
+    await run();
     await relay.restart();
     const { data } = await relay.admin<{ id: string }>("POST", "/claude-accounts", {
       name: "with a proxy",
@@ -163,14 +171,14 @@ describe("admin rotate-encryption-key", () => {
       proxy: { type: "http", host: "other.example", port: 80 },
     });
     await relay.restart({ vars: { ENCRYPTION_KEY: newKey } });
-    const refused = await rotate("--drop-previous");
+    const refused = await run("--drop-previous");
     expect(refused).toMatchObject({ exitCode: 1, stdout: "" });
     expect(refused.stderr).toContain(`with a proxy (${data.id}): Its credential was stored under`);
     expect(refused.stderr).toContain("1 account is not sealed under the new key yet.");
     expect(secrets().ENCRYPTION_KEY_PREVIOUS).toBe(oldKey);
     await relay.admin("DELETE", `/claude-accounts/${data.id}`);
-    expect(await rotate("--drop-previous")).toMatchObject({ exitCode: 0 });
-    const nothing = await rotate("--drop-previous");
+    expect(await run("--drop-previous")).toMatchObject({ exitCode: 0 });
+    const nothing = await run("--drop-previous");
     expect(nothing).toMatchObject({ exitCode: 0 });
     expect(nothing.stdout).toContain("holds no previous key");
   });
@@ -181,12 +189,69 @@ describe("admin rotate-encryption-key", () => {
     const wins = await cliHere(["admin", "rotate-encryption-key"], elsewhere);
     expect(wins).toMatchObject({ exitCode: 1, stdout: "" });
     expect(wins.stderr).toContain("ENCRYPTION_KEY is given in .dev.vars or the environment");
-    const other = await rotate("--url", "https://relay.example.com");
+    const other = await run("--url", "https://relay.example.com");
     expect(other).toMatchObject({ exitCode: 2 });
     expect(other.stderr).toContain("add --remote");
-    expect(await rotate("--remote")).toMatchObject({ exitCode: 2 });
+    expect(await run("--remote")).toMatchObject({ exitCode: 2 });
     expect(secrets()).toEqual(before);
   });
+});
+
+test("a deployed relay is given the key by the command, again where that was cut off, and goes on", async () => {
+  const deployed = await TestRelay.start({ vars: { ENCRYPTION_KEY: OLD_KEY } });
+  process.env.RELAY_STATE_DIR = join(home, "not-the-relays");
+  // Where `npm run setup` made what the deployed relay was given.
+  writeSecrets(mkdirFor(process.env.RELAY_STATE_DIR), { ENCRYPTION_KEY: OLD_KEY });
+  const written = vi.spyOn(process.stdout, "write").mockImplementation(() => true);
+  const said = vi.spyOn(process.stderr, "write").mockImplementation(() => true);
+  try {
+    for (const name of ["one", "two"]) await deployed.addApiKeyAccount(name);
+    const address: RelayAddress = {
+      get url() {
+        return deployed.url;
+      },
+      ...{ isLoopback: true, isGiven: true, runsHere: false, sessionDir: home },
+      username: ADMIN.username,
+      password: ADMIN.password,
+    };
+    let isCutOff = true;
+    const holder: KeyHolder = {
+      ...deployedKeys(),
+      async handOver({ current, previous }) {
+        if (isCutOff) throw new Error("no network");
+        const vars = { ENCRYPTION_KEY: current, ENCRYPTION_KEY_PREVIOUS: previous.join() };
+        await deployed.restart({ vars });
+      },
+    };
+    const next = (flags = {}) =>
+      rotate({ address, api: new AdminClient(address), json: true, holder }, flags);
+    const answer = () => JSON.parse(String(written.mock.lastCall?.[0])) as Record<string, unknown>;
+
+    await expect(next()).rejects.toThrow("no network");
+    const keys = holder.read();
+    expect(keys?.previous).toEqual([OLD_KEY]);
+    isCutOff = false;
+    await next();
+    expect(answer()).toMatchObject({ step: "sealed", accounts: { total: 2, resealed: 2 } });
+    expect(holder.read()).toEqual(keys);
+    await next({ dropPrevious: true });
+    expect(answer()).toMatchObject({ step: "dropped", accounts: { resealed: 0, failed: [] } });
+    expect(holder.read()).toEqual({ ...keys, previous: [] });
+    const { data } = await deployed.admin<{ previous: string[] }>("GET", "/encryption-key");
+    expect(data).toMatchObject({ current: await kidOf(keys?.current ?? ""), previous: [] });
+    expect(
+      (await deployed.admin<{ accounts: unknown }>("GET", "/claude-accounts")).data,
+    ).toMatchObject({
+      accounts: [{ status: "ready" }, { status: "ready" }],
+    });
+    const all = JSON.stringify([written.mock.calls, said.mock.calls]);
+    for (const key of [OLD_KEY, keys?.current ?? ""]) expect(all).not.toContain(key);
+  } finally {
+    written.mockRestore();
+    said.mockRestore();
+    delete process.env.RELAY_STATE_DIR;
+    await deployed.stop();
+  }
 });
 
 describe("the deployed relay's secrets", () => {
