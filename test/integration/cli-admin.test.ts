@@ -166,7 +166,7 @@ describe("admin rotate-encryption-key", () => {
     });
     // Sealed under a key that this relay does not have: as after a restore of another backup.
     const { ENCRYPTION_KEY: newKey = "", ENCRYPTION_KEY_PREVIOUS: oldKey = "" } = secrets();
-    await relay.restart({ vars: { ENCRYPTION_KEY: "x".repeat(24) + "12345678" } });
+    await relay.restart({ vars: { ENCRYPTION_KEY: `${"x".repeat(24)}12345678` } });
     await relay.admin("PUT", `/claude-accounts/${data.id}`, {
       proxy: { type: "http", host: "other.example", port: 80 },
     });
