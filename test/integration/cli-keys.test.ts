@@ -1,9 +1,10 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { replaceSecret } from "../../scripts/cli/key-change.ts";
 import { findStoredKey } from "../../scripts/cli/key-find.ts";
+import { LocalKv } from "../../scripts/cli/local-kv.ts";
 import { keyIds, openStore, storedKeys, writeEach } from "../../scripts/cli/open-store.ts";
 import { wranglerScript } from "../../scripts/host/project.ts";
 import { startRelay } from "../../scripts/relay-process.ts";
@@ -360,6 +361,33 @@ test("every setting has its flag, none takes it away, and --json is the admin AP
     expect(wrong.stderr).toContain(`${flag} must`);
   }
   expect(existsSync(join(home, "untouched"))).toBe(false);
+});
+
+test("what is asked of the local store in one go is sent together; what is busy is asked again, alone", async () => {
+  const sent: string[][] = [];
+  let isBusy = true;
+  const kv = new LocalKv(async (operations) => {
+    sent.push(operations.map(([method, name]) => `${method} ${name}`));
+    return operations.map(([method, name]) => {
+      if (name === "b" && isBusy) return { error: "SQLITE_BUSY" };
+      if (Array.isArray(name)) return { entries: [["x", { n: 1 }]] };
+      return method === "get" ? { value: name } : {};
+    });
+  });
+  const asked = Promise.all([kv.put("a", ""), kv.put("b", ""), kv.get("c", "json")]);
+  await vi.waitFor(() => expect(sent.length).toBeGreaterThan(1));
+  isBusy = false;
+  expect(await asked).toEqual([undefined, undefined, "c"]);
+  expect(sent[0]).toEqual(["put a", "put b", "get c"]);
+  for (const repeated of sent.slice(1)) expect(repeated).toEqual(["put b"]);
+  expect(await kv.get(["x", "y"], "json")).toEqual(new Map([["x", { n: 1 }]]));
+  sent.length = 0;
+  await Promise.all(Array.from({ length: 501 }, (_, n) => kv.delete(`k${n}`)));
+  expect(sent.map(({ length }) => length)).toEqual([500, 1]);
+  const gone = new LocalKv(async () => {
+    throw new Error("the runtime has ended");
+  });
+  await expect(gone.put("a", "")).rejects.toThrow("the runtime has ended");
 });
 
 test("the keys of a relay elsewhere are not looked for on this machine", async () => {
