@@ -50,7 +50,7 @@ ${examples(`${PROGRAM} admin set-password`, `${PROGRAM} admin set-password --rem
       if (!changed) return print("That is the admin's password already. Nothing was changed.");
       print(`The admin has another password, in ${path}.`);
       if (running === null)
-        return say("It counts from the next start on. All sessions have ended.");
+        return say("It counts from the next start on, and all sessions end with it.");
       const where = running.url ?? `process ${running.starter.pid}`;
       say(`The relay at ${where} goes on with the old password and its sessions until it is started
 anew: ${restartText(place)}`);

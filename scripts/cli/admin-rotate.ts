@@ -268,18 +268,18 @@ async function showStatus({ api, holder, json }: Rotation, keys: EncryptionKeys 
     if (!(error instanceof Failure) || error.exitCode !== exitCodes.unreachable) throw error;
   }
   if (json) return printJson({ place: holder.place, written, relay });
+  const isUnderWay = written !== null && written.previous.length > 0;
   const list = (kids: readonly string[]) => kids.join(", ") || "none";
   const counts = Object.entries(relay?.accounts.sealedUnder ?? {});
   const lines = fieldLines([
     ["Written in", holder.place],
-    ["New key", written?.current ?? "none is written down"],
-    ["Old key", list(written?.previous ?? [])],
+    [isUnderWay ? "New key" : "Key", written?.current ?? "none is written down"],
+    ["Old key", isUnderWay ? list(written.previous) : null],
     ["Relay uses", relay?.current ?? "no relay answers"],
     ["It also opens", relay && list(relay.previous)],
     ["Accounts", counts.map(([kid, count]) => `${count} under ${kid}`).join(", ")],
   ]);
   for (const line of lines) print(line);
-  const isUnderWay = written !== null && written.previous.length > 0;
   print(isUnderWay ? `A change is under way: ${AGAIN}` : "No change is under way.");
 }
 
