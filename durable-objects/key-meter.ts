@@ -20,7 +20,7 @@ export class KeyMeter extends DurableObject<Env> {
     this.#meter = new Meter(ctx.storage, Date.now);
   }
 
-  exchange(batch: MeterBatch): Promise<AdmissionAnswer[]> {
+  exchange(batch: MeterBatch): Promise<AdmissionAnswer[] | null> {
     return this.#meter.exchange(batch);
   }
 

@@ -14,6 +14,7 @@ import { CredentialKeeper } from "./credential-keeper.ts";
 import { type Lesson, learn } from "./learning.ts";
 import { Login } from "./login.ts";
 import { needsRelogin, UNKNOWN_ACCOUNT } from "./not-serving.ts";
+import { type Resealed, Resealer } from "./resealer.ts";
 import { Slots } from "./slots.ts";
 import { AccountRows, type AccountState, type CredentialRow } from "./state.ts";
 
@@ -47,6 +48,7 @@ export class Account {
   readonly #keeper: CredentialKeeper;
   readonly #login: Login;
   readonly #slots: Slots;
+  readonly #resealer: Resealer;
   #flushing: Promise<void> | null = null;
   #isBeingMade = false;
   /** The row as it was last saved, to tell whether anything in it has changed since. */
@@ -58,6 +60,7 @@ export class Account {
     this.#keeper = new CredentialKeeper(deps, this.#rows, () => this.#resave());
     this.#login = new Login(deps, this.#rows, this.#keeper);
     this.#slots = new Slots(deps.storage.sql, deps.now);
+    this.#resealer = new Resealer(deps, this.#rows, this.#keeper);
   }
 
   /** Makes the account. @returns null where this object holds one already */
@@ -192,6 +195,16 @@ export class Account {
     if (after.refresh.failures === 0) return ok(this.#rowOf(after));
     const message = `The refresh failed (${after.refresh.lastError}). The credential in use still works.`;
     return fail({ kind: "refresh_failed", message, retryAtMs: after.refresh.notBeforeMs });
+  }
+
+  /** Seals its secrets under the key in use now. */
+  async reseal(): Promise<Result<Resealed, NotServing>> {
+    if (this.#rows.state() === null) return fail(UNKNOWN_ACCOUNT);
+    const resealed = await this.#resealer.run(() => this.#resave());
+    if (!resealed.ok) return resealed;
+    if (resealed.value) this.#deps.log("info", "account.resealed");
+    await this.flush();
+    return ok({ isChanged: resealed.value, under: this.#deps.vault.kid });
   }
 
   /** Removes the account, for good: from the roster first, so that no one chooses it any more. */

@@ -45,6 +45,11 @@ export class CredentialKeeper {
     this.#onRefreshEnd = onRefreshEnd;
   }
 
+  /** The refresh in flight, or null. It never rejects for upstream's sake. */
+  get refreshing(): Promise<unknown> | null {
+    return this.#refreshing;
+  }
+
   /** Seals and stores a credential. It is on disk before this resolves, and so before anyone uses it. */
   async store(credential: NewCredential): Promise<void> {
     const sealed = await this.#seal(credential);

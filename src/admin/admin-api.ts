@@ -8,8 +8,10 @@ import { servicesOf } from "../relay/services.ts";
 import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
+import { encryptionKeyRoutes } from "./encryption-key.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { explainRoutes } from "./explain.ts";
+import { keyBatchRoutes } from "./key-batch.ts";
 import { keyRoutes } from "./keys.ts";
 import { loginSchema, readBody } from "./requests.ts";
 import {
@@ -98,9 +100,11 @@ adminApi.get("/admin/audit", async (c) => {
   return success(c, { entries });
 });
 
+adminApi.route("/admin/api-keys/batch", keyBatchRoutes);
 adminApi.route("/admin/api-keys", keyRoutes);
 adminApi.route("/admin/explain", explainRoutes);
 adminApi.route("/admin/claude-accounts", accountRoutes);
+adminApi.route("/admin/encryption-key", encryptionKeyRoutes);
 
 adminApi.notFound((c) =>
   failure(

@@ -6,6 +6,7 @@ import type {
 import { describeError } from "../background.ts";
 import { callObject } from "../durable-call.ts";
 import type { Logger } from "../log.ts";
+import { RecentMap } from "../recent-map.ts";
 import type { Settlement } from "./settlement.ts";
 
 /**
@@ -20,14 +21,17 @@ const SHARE_MS = 3;
 const RIDE_MS = 25;
 /** More would make one call long, and all that is in it wait for the last. */
 const MAX_IN_CALL = 200;
+const MAX_TOLD = 20_000;
 /** A request that makes a call for others may be ended with all its I/O: they then go on alone. */
 const STALLED_MS = 5_000;
+/** After this long another request sees to them: a request's time after its answer is bounded. */
+const SEE_TO_MS = 2_000;
 /** Tries at settling; after them the lease runs out and the row is swept as unsettled. */
 const SETTLE_TRIES = 4;
 const SETTLE_RETRY_FIRST_MS = 250;
 
 interface MeterStub {
-  exchange(batch: MeterBatch): Promise<AdmissionAnswer[]>;
+  exchange(batch: MeterBatch): Promise<AdmissionAnswer[] | null>;
 }
 
 /** What a meter made of an admission. */
@@ -64,6 +68,8 @@ interface Lane {
   calls: number;
   admissions: Waiting[];
   settlements: Settlement[];
+  /** When the oldest of the settlements came. */
+  settlementsSinceMs: number;
   /** When a request began to see to the settlements; null: none does. */
   flushBeganAtMs: number | null;
 }
@@ -77,6 +83,8 @@ export class MeterLink {
   readonly #meter: (keyId: string) => MeterStub;
   readonly #log: Logger;
   readonly #lanes = new Map<string, Lane>();
+  /** The version of each key's policy that its meter was told from here: it need not hear it again. */
+  readonly #told = new RecentMap<string, number>(MAX_TOLD);
 
   constructor(meter: (keyId: string) => MeterStub, log: Logger) {
     this.#meter = meter;
@@ -123,6 +131,7 @@ export class MeterLink {
    */
   settle(keyId: string, settlement: Settlement, isUrgent: boolean): Promise<void> {
     const lane = this.#laneOf(keyId);
+    if (lane.settlements.length === 0) lane.settlementsSinceMs = Date.now();
     lane.settlements.push(settlement);
     return this.#flush(keyId, lane, isUrgent ? 0 : RIDE_MS);
   }
@@ -133,7 +142,13 @@ export class MeterLink {
     const isSeenTo = lane.flushBeganAtMs !== null && nowMs - lane.flushBeganAtMs < STALLED_MS;
     if (isSeenTo && waitMs > 0) return;
     lane.flushBeganAtMs = nowMs;
-    if (waitMs > 0) await scheduler.wait(waitMs);
+    let leftMs = waitMs;
+    while (leftMs > 0 && Date.now() - nowMs < SEE_TO_MS) {
+      await scheduler.wait(leftMs);
+      // Those that were waited for have gone along with an admission: newer ones may do so as well.
+      const isNone = lane.settlements.length === 0;
+      leftMs = isNone ? 0 : lane.settlementsSinceMs + waitMs - Date.now();
+    }
     for (let tries = 1; lane.settlements.length > 0; tries += 1) {
       lane.flushBeganAtMs = Date.now();
       const error = await this.#call(keyId, lane);
@@ -162,14 +177,13 @@ export class MeterLink {
   async #call(keyId: string, lane: Lane): Promise<unknown> {
     const admissions = lane.admissions.splice(0, MAX_IN_CALL);
     const settlements = lane.settlements.splice(0, MAX_IN_CALL);
-    const batch = { settlements, admissions: admissions.map(({ admission }) => admission) };
     lane.calls += 1;
     let failure: unknown = null;
     try {
-      const answers = await callObject(
-        () => this.#meter(keyId),
-        (meter) => meter.exchange(batch),
-      );
+      const answers = await this.#exchange(keyId, {
+        settlements,
+        admissions: admissions.map(({ admission }) => admission),
+      });
       for (const [index, waiting] of admissions.entries()) {
         const answer = answers[index];
         waiting.outcome = answer === undefined ? UNANSWERED : { ok: true, answer };
@@ -187,6 +201,21 @@ export class MeterLink {
     return failure;
   }
 
+  async #exchange(keyId: string, batch: MeterBatch): Promise<AdmissionAnswer[]> {
+    const version = Math.max(0, ...batch.admissions.map(({ policy }) => policy?.version ?? 0));
+    const isTold = (this.#told.get(keyId) ?? 0) >= version;
+    const brief = batch.admissions.map((admission) => ({ ...admission, policy: null }));
+    const ask = (admissions: Admission[]) =>
+      callObject(
+        () => this.#meter(keyId),
+        (meter) => meter.exchange({ settlements: batch.settlements, admissions }),
+      );
+    const answers = (isTold ? await ask(brief) : null) ?? (await ask(batch.admissions));
+    if (answers === null) throw new Error("the meter took no policy");
+    if (version > 0) this.#told.set(keyId, version);
+    return answers;
+  }
+
   #forgetIdle(keyId: string, lane: Lane): void {
     const { calls, admissions, settlements, flushBeganAtMs } = lane;
     const isIdle = calls === 0 && admissions.length === 0 && settlements.length === 0;
@@ -196,7 +225,13 @@ export class MeterLink {
   #laneOf(keyId: string): Lane {
     let lane = this.#lanes.get(keyId);
     if (lane === undefined) {
-      lane = { calls: 0, admissions: [], settlements: [], flushBeganAtMs: null };
+      lane = {
+        calls: 0,
+        admissions: [],
+        settlements: [],
+        settlementsSinceMs: 0,
+        flushBeganAtMs: null,
+      };
       this.#lanes.set(keyId, lane);
     }
     return lane;

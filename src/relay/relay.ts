@@ -1,4 +1,5 @@
 import type { Admitted } from "../../durable-objects/key-meter/meter.ts";
+import type { RosterRow } from "../accounts/roster-row.ts";
 import { describeError, runAfter } from "../background.ts";
 import { callObject } from "../durable-call.ts";
 import { policyOf } from "../keys/key-record.ts";
@@ -6,6 +7,7 @@ import { newRequestId } from "../request-id.ts";
 import { fail, ok, type Result } from "../result.ts";
 import { modelFamily } from "../upstream/model-names.ts";
 import { emptyReading } from "../upstream/usage.ts";
+import { judgeStreamError } from "../upstream/verdict.ts";
 import { conversationOf } from "./conversation.ts";
 import { type Delivery, deliver, type Ending } from "./deliver.ts";
 import { identify } from "./identify.ts";
@@ -13,6 +15,7 @@ import { type MessageFields, readMessageFields, SESSION_MAX_CHARS } from "./mess
 import { dropBody, readBody } from "./read-body.ts";
 import { type Refusal, refuse } from "./refusal.ts";
 import type { RelayCall } from "./relay-call.ts";
+import { report } from "./report.ts";
 import { Sender, type SendResult } from "./send.ts";
 import type { Services } from "./services.ts";
 import { settle } from "./settle.ts";
@@ -84,6 +87,7 @@ async function walk(
     family: modelFamily(fields.value.model),
     session: sessionOf(request.headers, fields.value, body.value),
     pinnedTo: null,
+    isTight: false,
   };
   call.pinnedTo = rememberedPin(call);
   const sender = new Sender(call);
@@ -95,6 +99,7 @@ async function walk(
     return refused(admitted.error);
   }
   call.pinnedTo = admitted.value.pinnedTo;
+  call.isTight = admitted.value.isTight;
 
   let sent: SendResult;
   try {
@@ -156,7 +161,7 @@ async function admit(
         () => services.meter(key.id),
         (meter) => meter.check(use),
       );
-      return refusal === null ? ok({ threadAccountId, pinnedTo }) : fail(refusal);
+      return refusal === null ? ok({ threadAccountId, pinnedTo, isTight: false }) : fail(refusal);
     }
     const admission = { ...use, requestId, previousMessageId, session, accountId };
     const beside = (work: Promise<void>) => runAfter(call.ctx, services.log, "settle", work);
@@ -187,10 +192,19 @@ function settleLater(
   firstByteAtMs: number | null,
 ): void {
   const settled = Promise.resolve(ending).then((end) => {
-    if (sent.outcome.ok) sent.outcome.value.release();
+    if (sent.outcome.ok) {
+      sent.outcome.value.release();
+      reportStreamError(call, sent.outcome.value.row, end);
+    }
     return call.metered ? settle(call, sent, end, status, firstByteAtMs) : undefined;
   });
   runAfter(call.ctx, call.services.log, "settle", settled);
+}
+
+/** An error inside a stream that began well teaches the account as one in its place would have. */
+function reportStreamError(call: RelayCall, row: RosterRow, { reading }: Ending): void {
+  const verdict = judgeStreamError(reading.errorType);
+  if (verdict !== null) report(call, row, verdict, null);
 }
 
 /** A thread lives in one account's organisation: its next message must go there. */

@@ -30,8 +30,7 @@ export async function settle(
     bill: billOf(call, ending),
   };
   const { services } = call;
-  const isUrgent = call.key.limits.concurrency !== null;
-  await services.meterLink.settle(call.key.id, settlement, isUrgent);
+  await services.meterLink.settle(call.key.id, settlement, call.isTight);
   services.log("debug", "request.settled", {
     requestId: call.requestId,
     keyId: call.key.id,
