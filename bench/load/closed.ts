@@ -10,6 +10,7 @@ export async function runClosed(job: ClosedLoad, onWarm: () => void): Promise<Lo
   const requests = job.callers.map((caller: Caller) => requestBytes(job, caller));
   const startsAt = machineMicros() + job.warmMs * MICROS_PER_MS;
   const endsAt = startsAt + job.forMs * MICROS_PER_MS;
+  let lastAt = 0;
   const warmed = setTimeout(onWarm, job.warmMs);
 
   const loop = async (index: number): Promise<void> => {
@@ -22,11 +23,16 @@ export async function runClosed(job: ClosedLoad, onWarm: () => void): Promise<Lo
         const askedAt = machineMicros();
         const answer = await connection.ask(request);
         const nowAt = machineMicros();
-        // What was running at the end counts nowhere: it would make the last moment too long.
-        if (nowAt > endsAt) return;
         const fault = tally.fault(answer);
         if (fault !== null) tally.wrong(fault);
-        else if (nowAt >= startsAt) tally.latencies.add(nowAt - askedAt);
+        // What was running at the end is not measured: it would make the last moment too long. But
+        // a load so short that nothing was answered in time waits for its first answer.
+        if (nowAt > endsAt && tally.latencies.count > 0) return;
+        if (fault === null && nowAt >= startsAt) {
+          tally.latencies.add(nowAt - askedAt);
+          lastAt = nowAt;
+        }
+        if (nowAt > endsAt) return;
       }
     } catch (error) {
       tally.wrong(error instanceof Error ? error.message : "a request failed");
@@ -36,5 +42,5 @@ export async function runClosed(job: ClosedLoad, onWarm: () => void): Promise<Lo
   };
   await Promise.all(Array.from({ length: job.connections }, (_, index) => loop(index)));
   clearTimeout(warmed);
-  return tally.figures(endsAt - startsAt);
+  return tally.figures(Math.max(endsAt, lastAt) - startsAt);
 }

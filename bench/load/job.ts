@@ -52,6 +52,8 @@ export type Job = ClosedLoad | OpenLoad | StreamLoad;
 export interface LoadFigures {
   /** Whole and right answers, after the warm-up. */
   answers: number;
+  /** All that were answered, from the first moment to the last: so many must have been metered. */
+  answeredInAll: number;
   /** From the end of the warm-up to the end. */
   tookMicros: number;
   p50Micros: number;

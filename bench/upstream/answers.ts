@@ -8,12 +8,14 @@ export const EVENT_BYTES = 120;
 export const TIME_MARK = '"@';
 export const TIME_DIGITS = 16;
 
+export const ANSWER_OUTPUT_TOKENS = 387;
+
 const USAGE = {
   input_tokens: 412,
   cache_creation_input_tokens: 96,
   cache_read_input_tokens: 12_288,
   cache_creation: { ephemeral_5m_input_tokens: 96, ephemeral_1h_input_tokens: 0 },
-  output_tokens: 387,
+  output_tokens: ANSWER_OUTPUT_TOKENS,
   service_tier: "standard",
 };
 const MESSAGE = {
