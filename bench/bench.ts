@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildBundle } from "../scripts/host/bundle.ts";
+import { ensureBundle } from "../scripts/host/bundle.ts";
 import { projectDir, relayVersion } from "../scripts/host/project.ts";
 import { runMain, Stop } from "../scripts/host/stop.ts";
 import { withBuildOf } from "./compare.ts";
@@ -14,6 +14,7 @@ import { scenarios } from "./scenarios/registry.ts";
 import { BASE, RELAY, type Scenario, type ScenarioReport } from "./scenarios/scenario.ts";
 import { type Build, withStage, withSubjects } from "./stage.ts";
 
+const ENDED_BY_SIGNAL = 130;
 const BUILD = "build";
 const RESULTS_DIR = "bench/results";
 
@@ -25,10 +26,14 @@ async function main(): Promise<number> {
     return 0;
   }
   if (process.platform !== "linux") throw new Stop("The benchmark reads /proc: it needs Linux.");
+  // What runs elsewhere ends with this process, and its folders go.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => process.exit(ENDED_BY_SIGNAL));
+  }
   const chosen = await chosenScenarios(options.only);
   const where = environment(options.dataDir);
   console.log(environmentText(where));
-  const newest: Build = { name: RELAY, bundle: await buildBundle() };
+  const newest: Build = { name: RELAY, bundle: await ensureBundle(console.log) };
   const run = { environment: where, effort: options.effortName };
   if (options.cost) {
     const cost = await withStage(options.dataDir, (stage) =>

@@ -31,6 +31,8 @@ export interface Stage {
 export async function withStage<T>(dataDir: string, use: (stage: Stage) => Promise<T>): Promise<T> {
   const dir = mkdtempSync(join(dataDir, "relay-bench-"));
   const stops: (() => Promise<void>)[] = [];
+  const removeDir = () => rmSync(dir, { recursive: true, force: true });
+  process.once("exit", removeDir);
   let folders = 0;
   try {
     const upstream = await startHelper(join(import.meta.dirname, "upstream/main.ts"));
@@ -51,7 +53,8 @@ export async function withStage<T>(dataDir: string, use: (stage: Stage) => Promi
     });
   } finally {
     for (const stop of stops.reverse()) await stop();
-    rmSync(dir, { recursive: true });
+    process.off("exit", removeDir);
+    removeDir();
   }
 }
 

@@ -2,7 +2,7 @@ import type { WorkerBundle } from "../../scripts/host/bundle.ts";
 import { MS_PER_S } from "../clock.ts";
 import type { LoadGenerator } from "../host/load-generator.ts";
 import { type RelayHost, startRelay } from "../host/relay.ts";
-import { fineCpuMicros } from "../measure/process-figures.ts";
+import { cpuMicros } from "../measure/process-figures.ts";
 import { WrongAnswer } from "../measure/rounds.ts";
 import { smallRequest } from "../scenarios/requests.ts";
 import { JSON_ANSWER_BYTES } from "../upstream/answers.ts";
@@ -42,10 +42,10 @@ export async function measureCost(stage: CostStage, load: CostLoad): Promise<Usa
       },
       () => {
         before = countsOf(relay);
-        cpuBefore = fineCpuMicros(pid);
+        cpuBefore = cpuMicros(pid);
       },
     );
-    const cpuMs = (fineCpuMicros(pid) - cpuBefore) / MICROS_PER_MS;
+    const cpuMs = (cpuMicros(pid) - cpuBefore) / MICROS_PER_MS;
     if (result.wrongCount > 0) throw new WrongAnswer(`${load.name}: ${result.wrong.join("; ")}`);
     if (before === null) throw new Error("the load was never warm");
     return usagePerRequest(await before, await countsOf(relay), cpuMs, shares(load));

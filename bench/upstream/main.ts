@@ -22,15 +22,15 @@ const unauthorised = answerOf(
   401,
   Buffer.from('{"type":"error","error":{"type":"authentication_error","message":"no account"}}'),
 );
-const { opening, delta, closing } = streamEvents(BURST_EVENTS);
+const { opening, delta, timedDelta, closing } = streamEvents();
 const streamHead = Buffer.from(`HTTP/1.1 200 OK\r\n${common}\r\n${STREAM_HEADERS}\r\n\r\n`);
 const firstChunks = Buffer.concat([streamHead, ...opening.map(chunk)]);
 const lastChunks = Buffer.concat([...closing.map(chunk), LAST_CHUNK]);
-const deltaChunk = chunk(delta);
-const timeAt = deltaChunk.indexOf(TIME_MARK, 0, "latin1") + TIME_MARK.length;
+const timedChunk = chunk(timedDelta);
+const timeAt = timedChunk.indexOf(TIME_MARK, 0, "latin1") + TIME_MARK.length;
 const deltas = BURST_EVENTS - opening.length - closing.length;
 /** Each event is a chunk of its own, as upstream sends them; all of them go in one write. */
-const burst = Buffer.concat([firstChunks, ...Array(deltas).fill(deltaChunk), lastChunks]);
+const burst = Buffer.concat([firstChunks, ...Array(deltas).fill(chunk(delta)), lastChunks]);
 
 /** The fake upstream of the benchmark, in a process of its own: it says its port, and answers. */
 const server = createServer({ noDelay: true }, (socket) => {
@@ -74,7 +74,7 @@ function pace(socket: Socket, query: URLSearchParams): void {
         clearInterval(timer);
         return;
       }
-      const stamped = Buffer.from(deltaChunk);
+      const stamped = Buffer.from(timedChunk);
       stamped.write(String(machineMicros()).padStart(TIME_DIGITS, "0"), timeAt, "latin1");
       socket.write(stamped);
       left -= 1;
