@@ -1,5 +1,5 @@
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { ensureBundle } from "../scripts/host/bundle.ts";
 import { projectDir, relayVersion } from "../scripts/host/project.ts";
 import { runMain, Stop } from "../scripts/host/stop.ts";
@@ -105,6 +105,7 @@ function write({ out, save }: Options, content: object): void {
     ...(save ? [join(projectDir, RESULTS_DIR, `${relayVersion()}.json`)] : []),
   ];
   for (const path of paths) {
+    mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, json);
     console.log(`\nFigures written to ${path}`);
   }
