@@ -53,7 +53,7 @@ const SHORTEST: Effort = {
   streamScale: 0.02,
   poolScale: 0.002,
   startUps: 1,
-  costScale: 0.03,
+  costScale: 0.01,
 };
 const EFFORTS = { full: FULL, quick: QUICK, shortest: SHORTEST };
 

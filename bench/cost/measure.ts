@@ -55,24 +55,25 @@ export async function measureCost(stage: CostStage, load: CostLoad): Promise<Usa
 }
 
 /** The part of a stream's time in which it keeps any Durable Object awake, on the machine's clock. */
-export async function awakeDuringStreams(stage: CostStage): Promise<number> {
+export async function awakeDuringStreams(stage: CostStage, timeScale: number): Promise<number> {
+  const events = Math.ceil(PACED.events * timeScale);
   const relay = await startCounting(stage, PACED.streams, 1, 1);
   try {
     const before = await countsOf(relay);
     const result = await stage.load.run({
       kind: "streams",
       port: relay.port,
-      path: `/v1/messages?answer=paced&every=${PACED.everyMs}&events=${PACED.events}`,
+      path: `/v1/messages?answer=paced&every=${PACED.everyMs}&events=${events}`,
       body: smallRequest(true),
       callers: relay.callers,
       answerBytes: null,
       streams: PACED.streams,
       beginOverMs: PACED.everyMs,
-      eventsEach: PACED.events,
+      eventsEach: events,
     });
     if (result.wrongCount > 0) throw new WrongAnswer(`streams: ${result.wrong.join("; ")}`);
     const { objects } = usagePerRequest(before, await countsOf(relay), 0, {});
-    return objectTotal({ objects }).activeMs / (PACED.everyMs * PACED.events);
+    return objectTotal({ objects }).activeMs / (PACED.everyMs * events);
   } finally {
     await relay.stop();
   }

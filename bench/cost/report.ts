@@ -11,6 +11,8 @@ const ROWS_WRITTEN_MAX = 4;
 const KV_READS_MAX = 0.1;
 /** Less than this part of a stream's time is its beginning and its end. */
 const AWAKE_MAX = 0.05;
+/** On the machine's clock; in less there might be no request at all. */
+const MIN_WINDOW_S = 0.5;
 
 export interface CostReport {
   pricesAsOf: string;
@@ -20,10 +22,14 @@ export interface CostReport {
 
 /** Counts what a relayed request uses, under three loads, and prices a million of them. */
 export async function reportCost(stage: CostStage, timeScale: number): Promise<CostReport> {
-  const awake = await awakeDuringStreams(stage);
+  const awake = await awakeDuringStreams(stage, timeScale);
   const loads: CostReport["loads"] = [];
   for (const each of COST_LOADS) {
-    const load = { ...each, warmS: each.warmS * timeScale, windowS: each.windowS * timeScale };
+    const load: CostLoad = {
+      ...each,
+      warmS: each.warmS * timeScale,
+      windowS: Math.max(each.windowS * timeScale, MIN_WINDOW_S * each.clockScale),
+    };
     const usage = await measureCost(stage, load);
     const parts = pricePerMillion(usage);
     const total = parts.reduce((sum, { dollars }) => sum + dollars, 0);

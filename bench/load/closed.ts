@@ -13,13 +13,25 @@ export async function runClosed(job: ClosedLoad, onWarm: () => void): Promise<Lo
   let lastAt = 0;
   const warmed = setTimeout(onWarm, job.warmMs);
 
+  let turn = 0;
+  const choose = (connection: number): number => {
+    switch (job.callersBy) {
+      case "connection":
+        return connection % requests.length;
+      case "chance":
+        return Math.floor(Math.random() * requests.length);
+      case "turn":
+        turn += 1;
+        return turn - 1;
+    }
+  };
+
   const loop = async (index: number): Promise<void> => {
     const connection = new Connection(job.port);
     try {
       for (;;) {
-        const choice = job.anyCaller ? Math.floor(Math.random() * requests.length) : index;
-        const request = requests[choice % requests.length];
-        if (request === undefined) throw new Error("nobody asks");
+        const request = requests[choose(index)];
+        if (request === undefined) return;
         const askedAt = machineMicros();
         const answer = await connection.ask(request);
         const nowAt = machineMicros();

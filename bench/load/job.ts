@@ -22,8 +22,11 @@ export interface ClosedLoad extends Ask {
   connections: number;
   warmMs: number;
   forMs: number;
-  /** Any caller for each request, by chance; else each connection is one caller. */
-  anyCaller: boolean;
+  /**
+   * Which caller a request is of: that of its connection, any by chance, or each in turn and once;
+   * then the load ends with the last one, if its time has not ended it before.
+   */
+  callersBy: "connection" | "chance" | "turn";
 }
 
 /**

@@ -43,7 +43,7 @@ function loadText(report: LoadReport): string {
       subject,
       ...measured.map(({ figure }) => shown(medianOf(report, subject, figure))),
       shown(added),
-      percent(spread(roundsOf(report, subject, "requestsPerS"))),
+      percent(spread(roundsOf(report, subject, "p50Ms"))),
       shown(medianOf(report, subject, "generatorCores")),
     ];
   });

@@ -5,7 +5,8 @@ import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
 import { COST_LOADS } from "../../bench/cost/loads.ts";
-import { pricePerMillion, usagePerRequest } from "../../bench/cost/usage.ts";
+import type { CostReport } from "../../bench/cost/report.ts";
+import { objectTotal, pricePerMillion, usagePerRequest } from "../../bench/cost/usage.ts";
 import { MessageReader } from "../../bench/http/message-reader.ts";
 import { isMet } from "../../bench/report/scenario-text.ts";
 import { scenarios } from "../../bench/scenarios/registry.ts";
@@ -57,6 +58,20 @@ describe.skipIf(process.platform !== "linux")("npm run bench", () => {
     expect(environment.workerd).toMatch(/^1\.\d{8}\./);
     const budgets = written.scenarios.flatMap((scenario) => scenario.budgets);
     expect([...printed.matchAll(/^(?:met|NOT MET) /gm)]).toHaveLength(budgets.length);
+  });
+
+  test("counts what a request uses under each load, with the relay inside a counting Worker", async () => {
+    const { written } = await bench<{ cost: CostReport }>("--cost");
+    expect(written.cost.loads).toHaveLength(3);
+    for (const { load, usage, dollarsPerMillion } of written.cost.loads) {
+      const { requests, rowsRead, rowsWritten, activeMs } = objectTotal(usage);
+      for (const count of [requests, rowsRead, rowsWritten, activeMs]) {
+        expect(count, load.name).toBeGreaterThan(0);
+      }
+      expect(usage.workerCpuMs, load.name).toBeGreaterThan(0);
+      expect(dollarsPerMillion.total, load.name).toBeGreaterThan(0.3);
+    }
+    for (const { what, figure } of written.cost.budgets) expect(figure, what).toBeTypeOf("number");
   });
 
   test("says which scenarios there are, to one that is not", async () => {
