@@ -12,7 +12,7 @@ import type {
   NotServing,
 } from "./contract.ts";
 import { CredentialKeeper, needsRelogin, UNKNOWN_ACCOUNT } from "./credential-keeper.ts";
-import { type Lesson, learn } from "./learning.ts";
+import { begunRests, type Lesson, learn } from "./learning.ts";
 import { Login } from "./login.ts";
 import { AccountRows, type AccountState, type CredentialRow } from "./state.ts";
 
@@ -94,6 +94,10 @@ export class Account {
     if (next === state) return null;
     if (next.trouble !== state.trouble && next.trouble !== null) {
       this.#deps.log("error", "account.unusable", { reason: next.trouble.kind });
+    }
+    for (const { scope, untilMs, reason } of begunRests(state, next, lesson.atMs)) {
+      const until = new Date(untilMs).toISOString();
+      this.#deps.log("warn", "account.cooling_down", { scope, until, reason });
     }
     return this.#save(next);
   }

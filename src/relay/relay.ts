@@ -48,9 +48,11 @@ async function walk(
 ): Promise<Response> {
   const startedAtMs = Date.now();
   const requestId = newRequestId(startedAtMs);
+  let keyId: string | undefined;
   const refused = (refusal: Refusal): Response => {
     services.log(refusal.kind === "internal" ? "error" : "info", "request.refused", {
       requestId,
+      keyId,
       reason: refusal.kind,
     });
     return refuse(refusal, requestId, Date.now());
@@ -62,6 +64,7 @@ async function walk(
     return refused(identified.error);
   }
   const { record: key, mark: keyMark } = identified.value;
+  keyId = key.id;
   const body = await readBody(request);
   if (!body.ok) return refused(body.error);
   const fields = readMessageFields(body.value);
@@ -94,7 +97,7 @@ async function walk(
   try {
     sent = await sender.send(admitted.value.threadAccountId);
   } catch (error) {
-    services.log("error", "request.failed", { requestId, error: describeError(error) });
+    services.log("error", "request.failed", { requestId, keyId, error: describeError(error) });
     sent = { outcome: fail({ kind: "internal" }), attempts: [] };
   }
   // An account has answered, or none will: the stream must not hold the body to its end.
@@ -118,7 +121,7 @@ async function walk(
       onMessageId: (messageId) => rememberThread(call, messageId, sent),
     });
   } catch (error) {
-    services.log("error", "request.failed", { requestId, error: describeError(error) });
+    services.log("error", "request.failed", { requestId, keyId, error: describeError(error) });
     delivery = { response: null, ended: Promise.resolve(ended("truncated")) };
   }
   const answer = delivery.response ?? refused({ kind: "answer_broke_off" });
@@ -154,8 +157,9 @@ async function admit(call: RelayCall): Promise<Result<Admitted, Refusal>> {
     );
     if (!admitted.ok) return fail(admitted.error);
     return ok({ threadAccountId: remembered ?? admitted.value.threadAccountId });
-  } catch (error) {
-    services.log("error", "meter.unavailable", { requestId, error: describeError(error) });
+  } catch (cause) {
+    const error = describeError(cause);
+    services.log("error", "meter.unavailable", { requestId, keyId: key.id, error });
     return fail({ kind: "meter_unavailable" });
   }
 }
@@ -171,7 +175,8 @@ function settleLater(
     if (sent.outcome.ok) sent.outcome.value.release();
     return call.metered ? settle(call, sent, end, status, firstByteAtMs) : undefined;
   });
-  runAfter(call.ctx, call.services.log, "settle", settled);
+  const ids = { requestId: call.requestId, keyId: call.key.id };
+  runAfter(call.ctx, call.services.log, "settle", settled, ids);
 }
 
 /** A thread lives in one account's organisation: its next message must go there. */
@@ -184,7 +189,8 @@ function rememberThread(call: RelayCall, messageId: string, sent: SendResult): v
     () => services.meter(key.id),
     (meter) => meter.rememberMessage(messageId, accountId),
   );
-  runAfter(ctx, services.log, "remember thread", told);
+  const ids = { requestId: call.requestId, keyId: key.id, accountId };
+  runAfter(ctx, services.log, "remember thread", told, ids);
 }
 
 /** The session header of Claude Code, else the session inside `metadata.user_id`, else none. */

@@ -96,6 +96,7 @@ export class Sender {
       if (sent !== null) return { outcome: ok(sent), attempts: this.#attempts };
       this.#exclude.add(ready.value.row.id);
       if (!this.#mayGoOn()) return this.#giveUp(this.#noneFree());
+      this.#tellFailover(ready.value.row.id);
       if (this.#backsOff) await this.#backOff();
     }
   }
@@ -262,7 +263,8 @@ export class Sender {
       .then((changed) => {
         if (changed !== null) services.roster.patch(changed);
       });
-    runAfter(ctx, services.log, "report to account", told);
+    const ids = { requestId: this.#call.requestId, accountId: row.id };
+    runAfter(ctx, services.log, "report to account", told, ids);
   }
 
   #giveUp(refusal: Refusal): SendResult {
@@ -287,6 +289,16 @@ export class Sender {
       this.#overloaded < MAX_OVERLOADED &&
       Date.now() - this.#call.startedAtMs < FAILOVER_BUDGET_MS
     );
+  }
+
+  /** An account could not answer, and the next one is looked for. */
+  #tellFailover(accountId: string): void {
+    const { services, requestId, key } = this.#call;
+    const last = this.#attempts.at(-1);
+    services.log("info", "request.failover", {
+      ...{ requestId, keyId: key.id, accountId },
+      ...{ reason: last?.verdict, status: last?.status },
+    });
   }
 
   async #backOff(): Promise<void> {

@@ -4,6 +4,7 @@ import { Roster } from "../accounts/roster.ts";
 import { Vault } from "../accounts/vault.ts";
 import { type RelayConfig, readConfig } from "../config.ts";
 import { type Remote, remote } from "../durable-call.ts";
+import { eventNoteOf } from "../events/isolate-sink.ts";
 import type { ClaudeAccount, Fleet, KeyMeter } from "../index.ts";
 import { FailedKeys } from "../keys/failed-keys.ts";
 import { KeyCache } from "../keys/key-cache.ts";
@@ -61,7 +62,7 @@ function makeServices(env: Env): Result<Services, string[]> {
   let vault: Vault | null = null;
   return ok({
     config: config.value,
-    log: makeLogger(config.value.logLevel, {}),
+    log: makeLogger(config.value.logLevel, {}, eventNoteOf(env)),
     keyStore,
     keys: new KeyCache(keyStore),
     failedKeys: new FailedKeys(env.FAILED_KEYS),
