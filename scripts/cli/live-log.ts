@@ -38,17 +38,20 @@ export async function followLog(api: AdminClient, options: LiveLogOptions): Prom
   const { signal, onNotice } = options;
   let after = options.after;
   let tries = 0;
+  const onOpen = () => {
+    if (tries > 0) onNotice("Connected again.");
+    tries = 0;
+  };
   while (!signal.aborted) {
     const token = await tokenOrNull(api);
     if (token !== null) {
-      const connection = new Connection(api.address.url, token, { ...options, after });
+      const connection = new Connection(api.address.url, token, { ...options, after }, onOpen);
       const code = await connection.ended();
       after = connection.after;
       if (signal.aborted) return;
       if (code === CLOSE.malformed.code) {
         throw new Failure("The relay does not understand this CLI. Are they of the same version?");
       }
-      if (connection.wasOpen) tries = 0;
     }
     tries += 1;
     if (tries === 1) onNotice("The connection is lost. Trying again …");
@@ -76,15 +79,16 @@ const NodeWebSocket = WebSocket as unknown as new (
 /** One connection, from its handshake to its end. */
 class Connection {
   after: number;
-  wasOpen = false;
   readonly #options: LiveLogOptions;
+  readonly #onOpen: () => void;
   readonly #socket: WebSocket;
   /** Frames are shown one after the other, however long that takes. */
   #shown: Promise<void> = Promise.resolve();
   #heardAtMs = Date.now();
 
-  constructor(url: string, token: string, options: LiveLogOptions) {
+  constructor(url: string, token: string, options: LiveLogOptions, onOpen: () => void) {
     this.#options = options;
+    this.#onOpen = onOpen;
     this.after = options.after;
     const query = new URLSearchParams({ ...options.filter, after: String(options.after) });
     const address = `${url.replace(/^http/i, "ws")}/admin/logs/live?${query}`;
@@ -126,7 +130,7 @@ class Connection {
     const { onEvents, onNotice, signal } = this.#options;
     switch (message.type) {
       case "hello":
-        this.wasOpen = true;
+        this.#onOpen();
         break;
       case "gap": {
         const { from, to } = message;
