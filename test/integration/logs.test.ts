@@ -12,6 +12,8 @@ import type { StoredEvent } from "../../durable-objects/event-log/contract.ts";
 import { faults } from "../fixtures/fake-upstream/index.ts";
 import { ADMIN, type RelayKey, TestRelay } from "../fixtures/relay.ts";
 
+/** Eight seconds of events; a machine that is busy with other tests may take much longer. */
+const LOADED_MACHINE_MS = 120_000;
 const LOST = "The connection is lost. Trying again …";
 const AGAIN = "Connected again.";
 const CLI = resolve(import.meta.dirname, "../../scripts/cli.ts");
@@ -67,13 +69,27 @@ function linesOf(stream: NodeJS.ReadableStream | null): {
 } {
   if (stream === null) throw new Error("not piped");
   const lines: string[] = [];
+  let hasEnded = false;
+  let look = () => {};
   const reader = createInterface({ input: stream });
-  reader.on("line", (line) => lines.push(line));
+  reader.on("line", (line) => {
+    lines.push(line);
+    look();
+  });
+  reader.on("close", () => {
+    hasEnded = true;
+    look();
+  });
   return {
     lines,
-    until: async (met) => {
-      while (!met(lines)) await once(reader, "line");
-    },
+    until: (met) =>
+      new Promise((settle, fail) => {
+        look = () => {
+          if (met(lines)) settle();
+          else if (hasEnded) fail(new Error(`it ended, and had said: ${lines.join("\n")}`));
+        };
+        look();
+      }),
   };
 }
 
@@ -112,38 +128,42 @@ async function cuttable(): Promise<{ url: string; cut: () => void; close: () => 
 const settledIds = (events: StoredEvent[]) =>
   events.filter(({ event }) => event === "request.settled").map(({ requestId }) => requestId);
 
-test("at two hundred events a second the live log shows each once, over three cut connections", async () => {
+test("at two hundred events a second the live log shows each once, over three cut connections", {
+  timeout: LOADED_MACHINE_MS,
+}, async () => {
   const way = await cuttable();
   const child = start(["--follow", "--json", "--limit", "1", "--url", way.url]);
   const [shown, said] = [linesOf(child.stdout), linesOf(child.stderr)];
-  await shown.until((lines) => lines.length === 1);
+  await shown.until((lines) => lines.length >= 1);
 
   const [times, every] = [1_600, 5];
-  const sent: Promise<string | null>[] = [];
+  const send = async () => {
+    const answer = await relay.message(key, { max_tokens: 1 });
+    await answer.arrayBuffer();
+    return answer.headers.get("x-relay-request-id");
+  };
+  const sent: Promise<string | null>[] = [send()];
+  // Only what is connected can be cut.
+  await shown.until((lines) => lines.length >= 2);
   const cuts = async () => {
     for (let cut = 1; cut <= 3; cut += 1) {
       while (sent.length < cut * 400) await sleep(every);
       way.cut();
-      await said.until((lines) => lines.filter((line) => line === AGAIN).length === cut);
+      await said.until((lines) => lines.filter((line) => line === AGAIN).length >= cut);
     }
   };
   const cutting = cuts();
   const beganAtMs = Date.now();
-  for (let index = 0; index < times; index += 1) {
+  for (let index = 1; index < times; index += 1) {
     const dueAtMs = beganAtMs + index * every;
     if (dueAtMs > Date.now()) await sleep(dueAtMs - Date.now());
-    sent.push(
-      relay.message(key, { max_tokens: 1 }).then(async (answer) => {
-        await answer.arrayBuffer();
-        return answer.headers.get("x-relay-request-id");
-      }),
-    );
+    sent.push(send());
   }
   const requestIds = await Promise.all(sent);
   const tookMs = Date.now() - beganAtMs;
   await cutting;
   const last = await relay.eventsUntil((all) => settledIds(all).length >= times);
-  await shown.until((lines) => (lines.at(-1) ?? "").includes(`"id":${last.at(-1)?.id}`));
+  await shown.until((lines) => lines.some((line) => line.includes(`"id":${last.at(-1)?.id},`)));
   child.kill("SIGINT");
   await once(child, "close");
   way.close();
@@ -161,7 +181,7 @@ test("the live log goes on after the relay was killed and started again", async 
   const way = await cuttable();
   const child = start(["--follow", "--json", "--limit", "1", "--url", way.url]);
   const shown = linesOf(child.stdout);
-  await shown.until((lines) => lines.length === 1);
+  await shown.until((lines) => lines.length >= 1);
   await relay.restart({ how: "kill" });
   const answer = await relay.message(key);
   await answer.arrayBuffer();
