@@ -81,6 +81,7 @@ describe("the ring", () => {
     expect(first).toMatchObject({ next: 2, newestId: 3 });
     const second = await log().events(ALL, first.next, 2);
     expect(second).toMatchObject({ next: null, newestId: 3 });
+    expect(await log().events(ALL, null, 3)).toMatchObject({ next: null });
     const none = { requestId: null, keyId: null, accountId: null };
     expect([...first.events, ...second.events]).toEqual([
       {
