@@ -21,6 +21,7 @@ const CLI = resolve(import.meta.dirname, "../../scripts/cli.ts");
 let relay: TestRelay;
 let key: RelayKey;
 let accountId = "";
+const children: ChildProcess[] = [];
 const home = mkdtempSync(join(tmpdir(), "relay-logs-test-"));
 
 beforeAll(async () => {
@@ -29,12 +30,14 @@ beforeAll(async () => {
   key = await relay.createKey();
 });
 afterAll(async () => {
+  // A test that failed has left its command running.
+  for (const child of children) child.kill("SIGKILL");
   await relay.stop();
   rmSync(home, { recursive: true, force: true });
 });
 
 function start(args: string[], env: Record<string, string> = {}): ChildProcess {
-  return spawn(process.execPath, [CLI, "logs", ...args], {
+  const child = spawn(process.execPath, [CLI, "logs", ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: {
       PATH: process.env.PATH,
@@ -45,6 +48,8 @@ function start(args: string[], env: Record<string, string> = {}): ChildProcess {
       ...env,
     },
   });
+  children.push(child);
+  return child;
 }
 
 async function cli(args: string[], env: Record<string, string> = {}) {
