@@ -38,6 +38,11 @@ export class Limiter {
     );
   }
 
+  /** How many requests are open. */
+  get open(): number {
+    return this.#open.size;
+  }
+
   isOpen(id: string): boolean {
     return this.#open.has(id);
   }
