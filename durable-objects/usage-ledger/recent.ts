@@ -145,14 +145,20 @@ export class Recent {
   /** The first free place from that request's time on. */
   #placeFor(newestId: string): number {
     const first = (timeOf(newestId) ?? 0) * BLOCKS_PER_MS;
-    const taken = this.#sql
-      .exec<{ last: number | null }>(
-        "SELECT MAX(at) AS last FROM blocks WHERE at >= ? AND at < ?",
+    const last = this.#sql
+      .exec<{ at: number | null }>(
+        "SELECT MAX(at) AS at FROM blocks WHERE at >= ? AND at < ?",
         first,
         first + BLOCKS_PER_MS,
       )
-      .one().last;
-    return taken === null ? first : taken + 1;
+      .one().at;
+    let place = last === null ? first : last + 1;
+    while (this.#isTaken(place)) place += 1;
+    return place;
+  }
+
+  #isTaken(place: number): boolean {
+    return this.#sql.exec("SELECT 1 FROM blocks WHERE at = ?", place).toArray().length > 0;
   }
 }
 

@@ -81,8 +81,7 @@ export class Rollups {
 
   reach(): LedgerReach {
     const first = (table: Rollup) =>
-      this.#sql.exec<{ first: number | null }>(`SELECT MIN(start_ms) AS first FROM ${table}`).one()
-        .first;
+      this.#sql.exec<{ at: number | null }>(`SELECT MIN(start_ms) AS at FROM ${table}`).one().at;
     return { firstHourMs: first("hours"), firstDayMs: first("days") };
   }
 

@@ -8,9 +8,11 @@ import { servicesOf } from "../relay/services.ts";
 import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
+import { dashboardRoutes } from "./dashboard.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { explainRoutes } from "./explain.ts";
 import { keyRoutes } from "./keys.ts";
+import { ledgerRequestRoutes } from "./ledger-requests.ts";
 import { loginSchema, readBody } from "./requests.ts";
 import {
   adminGate,
@@ -19,6 +21,7 @@ import {
   SESSION_COOKIE,
   SESSION_LIFETIME_S,
 } from "./session.ts";
+import { usageRoutes } from "./usage.ts";
 
 const SECOND_MS = 1_000;
 const AUDIT_PAGE = 100;
@@ -101,6 +104,9 @@ adminApi.get("/admin/audit", async (c) => {
 adminApi.route("/admin/api-keys", keyRoutes);
 adminApi.route("/admin/explain", explainRoutes);
 adminApi.route("/admin/claude-accounts", accountRoutes);
+adminApi.route("/admin/dashboard", dashboardRoutes);
+adminApi.route("/admin/requests", ledgerRequestRoutes);
+adminApi.route("/admin", usageRoutes);
 
 adminApi.notFound((c) =>
   failure(
