@@ -1,5 +1,5 @@
-import type { LedgerRetention } from "../durable-objects/usage-ledger/contract.ts";
 import { parsePasswordHash } from "./admin/password.ts";
+import type { LedgerRetention } from "./ledger/retention.ts";
 
 /** Shortest accepted secret, in characters: 32 characters of hex still carry 128 bits. */
 const MIN_SECRET_CHARS = 32;

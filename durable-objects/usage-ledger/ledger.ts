@@ -1,3 +1,4 @@
+import type { LedgerRetention } from "../../src/ledger/retention.ts";
 import { migrate } from "../migrate.ts";
 import type {
   Dimension,
@@ -7,7 +8,6 @@ import type {
   LedgerBatch,
   LedgerReach,
   LedgerRequest,
-  LedgerRetention,
   RecentQuery,
   Sums,
   TrendQuery,

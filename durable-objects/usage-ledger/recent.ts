@@ -1,11 +1,6 @@
+import type { LedgerRetention } from "../../src/ledger/retention.ts";
 import { firstIdOf, timeOf } from "../../src/request-id.ts";
-import type {
-  LedgerFact,
-  LedgerOutcome,
-  LedgerRequest,
-  LedgerRetention,
-  RecentQuery,
-} from "./contract.ts";
+import type { LedgerFact, LedgerOutcome, LedgerRequest, RecentQuery } from "./contract.ts";
 import { DAY_MS } from "./schema.ts";
 import { modelOf, outcomeOf } from "./sums.ts";
 

@@ -1,3 +1,4 @@
+import type { LedgerRetention } from "../../src/ledger/retention.ts";
 import type {
   Dimension,
   GroupSums,
@@ -5,7 +6,6 @@ import type {
   KeySumsQuery,
   LedgerFact,
   LedgerReach,
-  LedgerRetention,
   Sums,
   TrendQuery,
   UsageFilter,

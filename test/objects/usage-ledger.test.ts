@@ -6,7 +6,6 @@ import { SCHEMA_STEPS as METER_STEPS } from "../../durable-objects/key-meter/sch
 import type {
   LedgerBatch,
   LedgerFact,
-  LedgerRetention,
   RecentQuery,
   UsageFilter,
 } from "../../durable-objects/usage-ledger/contract.ts";
@@ -19,6 +18,7 @@ import {
   SUM_COLUMNS,
 } from "../../durable-objects/usage-ledger/schema.ts";
 import { noSums } from "../../durable-objects/usage-ledger/sums.ts";
+import type { LedgerRetention } from "../../src/ledger/retention.ts";
 import { dayStarts } from "../../src/ledger/time-zone.ts";
 import { NOTHING_BILLED, type Settlement } from "../../src/relay/settlement.ts";
 import { newRequestId } from "../../src/request-id.ts";
