@@ -119,6 +119,14 @@ const oddAnswers: Fault[] = [
   { ...faults.randomSplit(8, 50), noise: true, crlf: true },
   { ...faults.bigAnswer(100_000), length: "chunked" },
   { ...faults.splitUtf8(), length: "chunked" },
+  {
+    answer: {
+      iterations: [
+        { type: "advisor_message", model: "claude-haiku-4-5", inputTokens: 900, outputTokens: 120 },
+        { type: "compaction", inputTokens: 5_000, outputTokens: 400 },
+      ],
+    },
+  },
 ];
 
 const breaks: Fault[] = [
