@@ -16,6 +16,7 @@ import type {
   NotServing,
 } from "./claude-account/contract.ts";
 import type { Lesson } from "./claude-account/learning.ts";
+import type { Resealed } from "./claude-account/resealer.ts";
 import { FLEET_NAME } from "./fleet.ts";
 
 /** Shell of one account's object: bindings in, calls through. What it does is in `claude-account/`. */
@@ -98,6 +99,10 @@ export class ClaudeAccount extends DurableObject<Env> {
 
   refreshNow(): Promise<Result<RosterRow, NotServing>> {
     return this.#account.refreshNow();
+  }
+
+  reseal(): Promise<Result<Resealed, NotServing>> {
+    return this.#account.reseal();
   }
 
   remove(): Promise<boolean> {

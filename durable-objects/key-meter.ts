@@ -39,7 +39,7 @@ export class KeyMeter extends DurableObject<Env> {
     });
   }
 
-  exchange(batch: MeterBatch): Promise<AdmissionAnswer[]> {
+  exchange(batch: MeterBatch): Promise<AdmissionAnswer[] | null> {
     return this.#meter.exchange(batch);
   }
 

@@ -31,7 +31,7 @@ export interface Lesson {
  */
 export function learn(state: AccountState, lesson: Lesson): AccountState {
   const { verdict, family, atMs } = lesson;
-  const next = withWindows(state, lesson.windows);
+  const next = withWindows(state, lesson.windows, atMs);
   switch (verdict.kind) {
     case "served":
     case "passed":
@@ -63,9 +63,9 @@ export function learn(state: AccountState, lesson: Lesson): AccountState {
   }
 }
 
-function withWindows(state: AccountState, windows: Windows): AccountState {
+function withWindows(state: AccountState, windows: Windows, atMs: number): AccountState {
   if (!windowsMoved(state.windows, windows)) return state;
-  return { ...state, windows: mergeWindows(state.windows, windows) };
+  return { ...state, windows: mergeWindows(state.windows, windows, atMs) };
 }
 
 /**

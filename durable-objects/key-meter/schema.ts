@@ -163,3 +163,14 @@ export const FOLD_INTO_LIFETIME = `
   ON CONFLICT (model) DO UPDATE SET ${ADD_UP}`;
 
 export const DELETE_FOLDED = `DELETE FROM requests WHERE ${IS_FOLDABLE}`;
+
+/** Completes a row, once: whatever comes twice changes nothing. Order of the values as in `Meter.settle`. */
+export const COMPLETE_REQUEST = `
+  UPDATE requests SET
+    state = 'settled', outcome = ?2, status = ?3, account_id = ?4, attempts = ?5,
+    first_byte_ms = ?6, duration_ms = ?7, answered_model = ?8,
+    input_tokens = ?9, output_tokens = ?10, write_5m_tokens = ?11, write_1h_tokens = ?12,
+    read_tokens = ?13, web_searches = ?14, service_tier = ?15, speed = ?16,
+    inference_geo = ?17, estimated = ?18, cost_nano = ?19, price_id = ?20, price_known = ?21,
+    chosen_by = ?22, settled_seq = ?23
+  WHERE id = ?1 AND state <> 'settled'`;

@@ -2,12 +2,14 @@ import type { AdminClient } from "./admin-client.ts";
 import { distanceText, momentText } from "./moment.ts";
 import { isWholeId, pick, shortId } from "./reference.ts";
 import { fieldLines, tableLines } from "./table.ts";
+import { plain } from "./text-width.ts";
 
 /** An account as the admin API shows it. */
 export interface Account {
   id: string;
   name: string;
   description: string;
+  tags: string[];
   kind: "api_key" | "oauth" | "setup_token";
   enabled: boolean;
   priority: number;
@@ -60,6 +62,10 @@ export async function findAccount(api: AdminClient, given: string): Promise<Acco
   return pick("account", given, (await listAccounts(api)).accounts);
 }
 
+export function called({ name, id }: Account): string {
+  return `"${plain(name)}" (${shortId(id)})`;
+}
+
 export function kindText({ kind }: Account): string {
   return KINDS[kind] ?? kind;
 }
@@ -92,6 +98,7 @@ export function accountTable(accounts: readonly Account[]): string[] {
       { title: "NAME", shrinks: true },
       { title: "ID" },
       { title: "KIND" },
+      { title: "TAGS", shrinks: true },
       { title: "PRIORITY", alignsRight: true },
       { title: "STATUS", shrinks: true, colour: statusColour },
     ],
@@ -99,6 +106,7 @@ export function accountTable(accounts: readonly Account[]): string[] {
       account.name,
       shortId(account.id),
       kindText(account),
+      account.tags.join(", "),
       String(account.priority),
       accountStatusText(account),
     ]),
@@ -113,6 +121,7 @@ export function accountDetails(account: Account): string[] {
       ["Id", account.id],
       ["Description", account.description],
       ["Kind", kindText(account)],
+      ["Tags", account.tags.join(", ")],
       ["Login", profile && [profile.email, profile.organisation].filter(Boolean).join(", ")],
       ["Status", accountStatusText(account)],
       ["Trouble", trouble && `${trouble.detail} Since ${momentText(trouble.since)}.`],

@@ -9,8 +9,10 @@ import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
 import { dashboardRoutes } from "./dashboard.ts";
+import { encryptionKeyRoutes } from "./encryption-key.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { explainRoutes } from "./explain.ts";
+import { keyBatchRoutes } from "./key-batch.ts";
 import { keyRoutes } from "./keys.ts";
 import { ledgerRequestRoutes } from "./ledger-requests.ts";
 import { loginSchema, readBody } from "./requests.ts";
@@ -101,12 +103,14 @@ adminApi.get("/admin/audit", async (c) => {
   return success(c, { entries });
 });
 
+adminApi.route("/admin/api-keys/batch", keyBatchRoutes);
 adminApi.route("/admin/api-keys", keyRoutes);
 adminApi.route("/admin/explain", explainRoutes);
 adminApi.route("/admin/claude-accounts", accountRoutes);
 adminApi.route("/admin/dashboard", dashboardRoutes);
 adminApi.route("/admin/requests", ledgerRequestRoutes);
 adminApi.route("/admin", usageRoutes);
+adminApi.route("/admin/encryption-key", encryptionKeyRoutes);
 
 adminApi.notFound((c) =>
   failure(

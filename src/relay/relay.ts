@@ -1,4 +1,5 @@
 import type { Admitted } from "../../durable-objects/key-meter/meter.ts";
+import type { RosterRow } from "../accounts/roster-row.ts";
 import { describeError, runAfter } from "../background.ts";
 import { callObject } from "../durable-call.ts";
 import { policyOf } from "../keys/key-record.ts";
@@ -6,12 +7,15 @@ import { newRequestId } from "../request-id.ts";
 import { fail, ok, type Result } from "../result.ts";
 import { modelFamily } from "../upstream/model-names.ts";
 import { emptyReading } from "../upstream/usage.ts";
+import { judgeStreamError } from "../upstream/verdict.ts";
+import { conversationOf } from "./conversation.ts";
 import { type Delivery, deliver, type Ending } from "./deliver.ts";
 import { identify } from "./identify.ts";
-import { readMessageFields, SESSION_MAX_CHARS } from "./message-fields.ts";
+import { type MessageFields, readMessageFields, SESSION_MAX_CHARS } from "./message-fields.ts";
 import { dropBody, readBody } from "./read-body.ts";
 import { type Refusal, refuse } from "./refusal.ts";
 import type { RelayCall } from "./relay-call.ts";
+import { report } from "./report.ts";
 import { Sender, type SendResult } from "./send.ts";
 import type { Services } from "./services.ts";
 import { settle } from "./settle.ts";
@@ -81,8 +85,9 @@ async function walk(
     body: body.value,
     fields: fields.value,
     family: modelFamily(fields.value.model),
-    session: sessionOf(request.headers, fields.value.userSession),
+    session: sessionOf(request.headers, fields.value, body.value),
     pinnedTo: null,
+    isTight: false,
   };
   call.pinnedTo = rememberedPin(call);
   const sender = new Sender(call);
@@ -94,6 +99,7 @@ async function walk(
     return refused(admitted.error);
   }
   call.pinnedTo = admitted.value.pinnedTo;
+  call.isTight = admitted.value.isTight;
 
   let sent: SendResult;
   try {
@@ -155,10 +161,11 @@ async function admit(
         () => services.meter(key.id),
         (meter) => meter.check(use),
       );
-      return refusal === null ? ok({ threadAccountId, pinnedTo }) : fail(refusal);
+      return refusal === null ? ok({ threadAccountId, pinnedTo, isTight: false }) : fail(refusal);
     }
     const admission = { ...use, requestId, previousMessageId, session, accountId };
-    const admitted = await services.meterLink.admit(key.id, admission);
+    const beside = (work: Promise<void>) => runAfter(call.ctx, services.log, "settle", work);
+    const admitted = await services.meterLink.admit(key.id, admission, beside);
     if (!admitted.ok) return admitted;
     rememberPin(call, admitted.value.pinnedTo);
     return threadAccountId === null ? admitted : ok({ ...admitted.value, threadAccountId });
@@ -185,10 +192,19 @@ function settleLater(
   firstByteAtMs: number | null,
 ): void {
   const settled = Promise.resolve(ending).then((end) => {
-    if (sent.outcome.ok) sent.outcome.value.release();
+    if (sent.outcome.ok) {
+      sent.outcome.value.release();
+      reportStreamError(call, sent.outcome.value.row, end);
+    }
     return call.metered ? settle(call, sent, end, status, firstByteAtMs) : undefined;
   });
   runAfter(call.ctx, call.services.log, "settle", settled);
+}
+
+/** An error inside a stream that began well teaches the account as one in its place would have. */
+function reportStreamError(call: RelayCall, row: RosterRow, { reading }: Ending): void {
+  const verdict = judgeStreamError(reading.errorType);
+  if (verdict !== null) report(call, row, verdict, null);
 }
 
 /** A thread lives in one account's organisation: its next message must go there. */
@@ -204,10 +220,11 @@ function rememberThread(call: RelayCall, messageId: string, sent: SendResult): v
   runAfter(ctx, services.log, "remember thread", told);
 }
 
-/** The session header of Claude Code, else the session inside `metadata.user_id`, else none. */
-function sessionOf(headers: Headers, userSession: string | null): string | null {
+/** The session header of Claude Code, else that of `metadata.user_id`, else the conversation's beginning. */
+function sessionOf(headers: Headers, fields: MessageFields, body: Uint8Array): string | null {
   const session = headers.get("x-claude-code-session-id")?.trim() ?? "";
-  return session !== "" && session.length <= SESSION_MAX_CHARS ? session : userSession;
+  if (session !== "" && session.length <= SESSION_MAX_CHARS) return session;
+  return fields.userSession ?? conversationOf(body, fields.opening);
 }
 
 function ended(outcome: Outcome): Ending {

@@ -5,7 +5,7 @@ import type { Pool } from "../accounts/pool.ts";
 import type { RosterRow } from "../accounts/roster-row.ts";
 import { runAfter } from "../background.ts";
 import { fail, ok, type Result } from "../result.ts";
-import { goesToClient, isAccountFailure, type Verdict } from "../upstream/verdict.ts";
+import { forbidsRetry, goesToClient, isAccountFailure, type Verdict } from "../upstream/verdict.ts";
 import { type Answered, type AttemptResult, attempt } from "./attempt.ts";
 import type { Cause, Refusal } from "./refusal.ts";
 import type { RelayCall } from "./relay-call.ts";
@@ -245,7 +245,7 @@ export class Sender {
     stay.judged(isAccountFailure(verdict));
     const release = () => this.#leave(ready);
     const sent = answered === null ? null : { ...answered, row, chosenBy: by, release };
-    if (sent !== null && goesToClient(verdict)) return sent;
+    if (sent !== null && isFinal(verdict, sent.answer.headers)) return sent;
     release();
     this.#learn(verdict, sent);
     return null;
@@ -345,6 +345,11 @@ export class Sender {
   #note(accountId: string, status: number | null, verdict: string, durationMs: number): void {
     this.#attempts.push({ accountId, status, verdict, durationMs });
   }
+}
+
+/** Whether the answer goes to the client as it came; otherwise another account may do better. */
+function isFinal(verdict: Verdict, headers: Headers): boolean {
+  return goesToClient(verdict) || forbidsRetry(verdict, headers);
 }
 
 function isOnTrial({ standings }: NoChoice): boolean {

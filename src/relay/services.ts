@@ -68,11 +68,12 @@ function makeServices(env: Env): Result<Services, string[]> {
     remote(env.CLAUDE_ACCOUNT, id, locationHint);
   const meter = (keyId: string) => remote(env.KEY_METER, keyId);
   const fleet = () => remote(env.FLEET, FLEET_NAME);
+  const log = makeLogger(config.value.logLevel, {});
   const { encryptionKey, previousEncryptionKeys, nearLimit } = config.value;
   let vault: Vault | null = null;
   return ok({
     config: config.value,
-    log: makeLogger(config.value.logLevel, {}),
+    log,
     keyStore,
     keys: new KeyCache(keyStore),
     failedKeys: new FailedKeys(env.FAILED_KEYS),
@@ -87,7 +88,7 @@ function makeServices(env: Env): Result<Services, string[]> {
       vault ??= await Vault.open(encryptionKey, previousEncryptionKeys);
       return vault;
     },
-    meterLink: new MeterLink(meter),
+    meterLink: new MeterLink(meter, log),
     meter,
     account,
     fleet,

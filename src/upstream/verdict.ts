@@ -1,4 +1,4 @@
-import { readUnifiedLimits, retryAfterAtMs, type Windows } from "./rate-limits.ts";
+import { readKeyLimits, readUnifiedLimits, retryAfterAtMs, type Windows } from "./rate-limits.ts";
 
 /**
  * What an answer of upstream means for the account that got it, and for the request. The table is
@@ -73,6 +73,31 @@ export function goesToClient(verdict: Verdict): boolean {
   }
 }
 
+/**
+ * Whether upstream asks for a fault of its own not to be tried again. Then no other account is asked
+ * either. A refusal of the account (401, 402, 429) may say so as well, of the account: another one
+ * is another matter.
+ */
+export function forbidsRetry(verdict: Verdict, headers: Headers): boolean {
+  const isFault = verdict.kind === "server_error" || verdict.kind === "overloaded";
+  return isFault && headers.get("x-should-retry")?.trim().toLowerCase() === "false";
+}
+
+/**
+ * What an error event after a 200 means for the account, by its `error.type`: the same as the refusal
+ * would that names no time. Null where it teaches nothing of the account.
+ */
+export function judgeStreamError(errorType: string | null): Verdict | null {
+  switch (errorType) {
+    case "rate_limit_error":
+      return { kind: "rate_limited", scope: "family", untilMs: null };
+    case "overloaded_error":
+      return { kind: "overloaded" };
+    default:
+      return null;
+  }
+}
+
 /** Whether it counts towards the account's circuit breaker: its own way upstream failed. */
 export function isAccountFailure({ kind }: Verdict): boolean {
   return kind === "server_error" || kind === "unreachable";
@@ -109,9 +134,9 @@ function judgeRateLimit(headers: Headers, error: ErrorBody, nowMs: number): Verd
   return { kind: "rate_limited", scope: "family", untilMs: retryAtMs };
 }
 
-/** The unified windows that an answer carries, for the account's memory. */
-export function windowsOf(headers: Headers, nowMs: number): Windows {
-  return readUnifiedLimits(headers, nowMs).windows;
+/** The windows that an answer carries, for the account's memory. @param family of the model asked */
+export function windowsOf(headers: Headers, family: string, nowMs: number): Windows {
+  return { ...readUnifiedLimits(headers, nowMs).windows, ...readKeyLimits(headers, family, nowMs) };
 }
 
 interface ErrorBody {

@@ -293,11 +293,11 @@ test("a thread's message is remembered with the account that made it", () =>
       });
     expect(await ask("msg_1")).toEqual({
       ok: true,
-      value: { threadAccountId: "account-1", pinnedTo: null },
+      value: { threadAccountId: "account-1", pinnedTo: null, isTight: false },
     });
     expect(await ask("msg_2")).toEqual({
       ok: true,
-      value: { threadAccountId: null, pinnedTo: null },
+      value: { threadAccountId: null, pinnedTo: null, isTight: false },
     });
   }));
 
@@ -402,7 +402,7 @@ test("a batch first takes what has ended, then lets in what may pass", () =>
         { ...admission, requestId: second },
       ],
     });
-    expect(answers.map(({ ok }) => ok)).toEqual([true, false]);
+    expect(answers?.map(({ ok }) => ok)).toEqual([true, false]);
     expect(bench.count("requests WHERE state = 'open'")).toBe(1);
   }));
 

@@ -128,7 +128,7 @@ class Sender {
       settlements: [],
       admissions: [{ ...admission, policy: OPEN, mark: MARK }],
     });
-    expect(answers.map(({ ok }) => ok)).toEqual([true]);
+    expect(answers?.map(({ ok }) => ok)).toEqual([true]);
     return requestId;
   }
 
