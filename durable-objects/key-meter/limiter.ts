@@ -49,6 +49,11 @@ export class Limiter {
     );
   }
 
+  /** How many requests are open. */
+  get open(): number {
+    return this.#open.size;
+  }
+
   /** A request that was let in and has not ended, or null. */
   findOpen(id: string): OpenRequest | null {
     return this.#open.get(id) ?? null;

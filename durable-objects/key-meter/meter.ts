@@ -7,6 +7,7 @@ import { firstIdOf } from "../../src/request-id.ts";
 import { fail, ok, type Result } from "../../src/result.ts";
 import { migrate } from "../migrate.ts";
 import { Limiter, type LimitsInUse } from "./limiter.ts";
+import { type LedgerPost, Outbox } from "./outbox.ts";
 import { Pins } from "./pins.ts";
 import { type RequestRecord, readRequests } from "./request-record.ts";
 import {
@@ -24,6 +25,8 @@ const LEASE_MS = 15 * 60_000;
 const KEEP_ROWS_MS = 60 * 60_000;
 /** How often leases are swept while requests are open. */
 const SWEEP_EVERY_MS = 60_000;
+/** How often rows are folded: an alarm that comes to deliver would else write sums for a few rows. */
+const FOLD_EVERY_MS = 10 * 60_000;
 const MINUTE_MS = 60_000;
 const FIRST_ERROR_STATUS = 400;
 /** How long a thread's messages are remembered: upstream documents no lifetime. */
@@ -97,12 +100,15 @@ export class Meter {
   readonly #now: () => number;
   readonly #limiter: Limiter;
   readonly #pins: Pins;
+  readonly #outbox: Outbox;
+  #sweptAtMs = 0;
+  #foldedAtMs = 0;
   /** When the alarm is set for; null: not set. Undefined until it was asked. */
   #alarmAtMs: number | null | undefined;
   #policy: KeyPolicy | null;
   #activatedAtMs: number | null;
 
-  constructor(storage: MeterStorage, now: () => number) {
+  constructor(storage: MeterStorage, now: () => number, ledger: LedgerPost) {
     this.#storage = storage;
     this.#now = now;
     migrate(storage, SCHEMA_STEPS);
@@ -111,6 +117,7 @@ export class Meter {
     this.#activatedAtMs = stored?.activated_at_ms ?? null;
     this.#limiter = new Limiter(storage.sql);
     this.#pins = new Pins(storage.sql);
+    this.#outbox = new Outbox(storage.sql, now, ledger);
   }
 
   /**
@@ -124,6 +131,7 @@ export class Meter {
     if (this.#policy === null && admissions.some(({ policy }) => policy === null)) return null;
     const answers = admissions.map((admission) => this.#admit(admission));
     if (answers.some(({ ok: isIn }) => isIn)) await this.#wakeWithin(SWEEP_EVERY_MS);
+    if (settlements.length > 0) await this.#wakeToDeliver();
     return answers;
   }
 
@@ -234,8 +242,10 @@ export class Meter {
       bill.priceId,
       bill.priceKnown ? 1 : 0,
       end.chosenBy,
+      this.#outbox.nextSeq,
     );
     if (rowsWritten === 0) return false;
+    this.#outbox.note(requestId);
     const request = this.#limiter.findOpen(requestId) ?? this.#requestRow(requestId);
     const used = {
       tokens: tokensOf(bill),
@@ -299,32 +309,68 @@ export class Meter {
     };
   }
 
-  /** Sweeps leases that ran out, folds what ended an hour ago, and sleeps when nothing is left. */
+  /**
+   * Sweeps leases that ran out, delivers to the ledger, folds what ended an hour ago, and sleeps when
+   * nothing is left.
+   */
   async alarm(): Promise<void> {
     this.#alarmAtMs = null;
-    const nowMs = this.#now();
-    const { sql } = this.#storage;
-    this.#limiter.sweep(nowMs);
-    this.#storage.transactionSync(() => {
-      sql.exec(
-        "UPDATE requests SET state = 'unsettled' WHERE state = 'open' AND lease_until_ms <= ?",
-        nowMs,
+    this.#sweep();
+    await this.#outbox.deliver();
+    this.#fold();
+    await this.#wakeToDeliver();
+    const [oldest] = this.#storage.sql
+      .exec<{ at: number }>("SELECT started_at_ms AS at FROM requests ORDER BY id LIMIT 1")
+      .toArray();
+    if (this.#limiter.open > 0) await this.#wakeWithin(SWEEP_EVERY_MS);
+    else if (oldest !== undefined) {
+      const foldAtMs = Math.max(
+        oldest.at + this.#keepRowsMs() + 1,
+        this.#foldedAtMs + FOLD_EVERY_MS,
       );
-      const cutoff = firstIdOf(nowMs - this.#keepRowsMs());
-      sql.exec(FOLD_INTO_HOURLY, cutoff);
-      sql.exec(FOLD_INTO_LIFETIME, cutoff);
-      sql.exec(DELETE_FOLDED, cutoff);
+      await this.#wakeWithin(foldAtMs - this.#now());
+    }
+  }
+
+  #sweep(): void {
+    const nowMs = this.#now();
+    if (nowMs - this.#sweptAtMs < SWEEP_EVERY_MS) return;
+    this.#sweptAtMs = nowMs;
+    this.#limiter.sweep(nowMs);
+    const { sql } = this.#storage;
+    const lost = sql
+      .exec<{ id: string }>(
+        "SELECT id FROM requests WHERE state = 'open' AND lease_until_ms <= ?",
+        nowMs,
+      )
+      .toArray();
+    this.#storage.transactionSync(() => {
+      for (const { id } of lost) {
+        sql.exec(
+          "UPDATE requests SET state = 'unsettled', swept_seq = ? WHERE id = ?",
+          this.#outbox.nextSeq,
+          id,
+        );
+        this.#outbox.note(id);
+      }
+    });
+  }
+
+  /** Only what the ledger has: what it has not would be gone. */
+  #fold(): void {
+    const nowMs = this.#now();
+    if (nowMs - this.#foldedAtMs < FOLD_EVERY_MS) return;
+    this.#foldedAtMs = nowMs;
+    const { sql } = this.#storage;
+    this.#storage.transactionSync(() => {
+      const upTo = [firstIdOf(nowMs - this.#keepRowsMs()), this.#outbox.deliveredSeq];
+      sql.exec(FOLD_INTO_HOURLY, ...upTo);
+      sql.exec(FOLD_INTO_LIFETIME, ...upTo);
+      sql.exec(DELETE_FOLDED, ...upTo);
       sql.exec("DELETE FROM threads WHERE made_at_ms < ?", nowMs - KEEP_THREADS_MS);
       this.#pins.prune(nowMs);
       sql.exec("DELETE FROM hourly WHERE hour_ms < ?", nowMs - KEEP_HOURLY_MS);
     });
-    const { open, oldest } = sql
-      .exec<{ open: number; oldest: number | null }>(
-        "SELECT COUNT(*) FILTER (WHERE state = 'open') AS open, MIN(started_at_ms) AS oldest FROM requests",
-      )
-      .one();
-    if (open > 0) await this.#wakeWithin(SWEEP_EVERY_MS);
-    else if (oldest !== null) await this.#wakeWithin(oldest + this.#keepRowsMs() + 1 - nowMs);
   }
 
   /** What a sliding window still counts is not folded. */
@@ -361,6 +407,11 @@ export class Meter {
       )
       .toArray()[0];
     return row?.account_id ?? null;
+  }
+
+  async #wakeToDeliver(): Promise<void> {
+    const { dueAtMs } = this.#outbox;
+    if (dueAtMs !== null) await this.#wakeWithin(dueAtMs - this.#now());
   }
 
   async #wakeWithin(delayMs: number): Promise<void> {

@@ -8,11 +8,13 @@ import { servicesOf } from "../relay/services.ts";
 import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
+import { dashboardRoutes } from "./dashboard.ts";
 import { encryptionKeyRoutes } from "./encryption-key.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { explainRoutes } from "./explain.ts";
 import { keyBatchRoutes } from "./key-batch.ts";
 import { keyRoutes } from "./keys.ts";
+import { ledgerRequestRoutes } from "./ledger-requests.ts";
 import { logRoutes } from "./logs.ts";
 import { loginSchema, readBody } from "./requests.ts";
 import {
@@ -22,6 +24,7 @@ import {
   SESSION_COOKIE,
   SESSION_LIFETIME_S,
 } from "./session.ts";
+import { usageRoutes } from "./usage.ts";
 
 const SECOND_MS = 1_000;
 const AUDIT_PAGE = 100;
@@ -110,6 +113,9 @@ adminApi.route("/admin/api-keys/batch", keyBatchRoutes);
 adminApi.route("/admin/api-keys", keyRoutes);
 adminApi.route("/admin/explain", explainRoutes);
 adminApi.route("/admin/claude-accounts", accountRoutes);
+adminApi.route("/admin/dashboard", dashboardRoutes);
+adminApi.route("/admin/requests", ledgerRequestRoutes);
+adminApi.route("/admin", usageRoutes);
 adminApi.route("/admin/encryption-key", encryptionKeyRoutes);
 adminApi.route("/admin/logs", logRoutes);
 
