@@ -14,16 +14,18 @@ export { UsageLedger } from "../durable-objects/usage-ledger.ts";
 /** Three doors: the client API (hot path, no framework), the admin API, and the system's own. */
 export default {
   fetch(request, env, ctx): Response | Promise<Response> {
-    const path = canonicalPath(new URL(request.url).pathname);
-    if (path.startsWith("/v1/")) return clientApi(request, path, servicesOf(env), ctx);
+    const url = new URL(request.url);
+    const path = canonicalPath(url.pathname);
+    if (path.startsWith("/v1/")) return clientApi(request, path, url.search, servicesOf(env), ctx);
     if (path === "/admin" || path.startsWith("/admin/")) return adminApi.fetch(request, env, ctx);
-    return system(request, path, env, ctx);
+    return system(request, path, url.search, env, ctx);
   },
 } satisfies ExportedHandler<Env>;
 
 function system(
   request: Request,
   path: string,
+  search: string,
   env: Env,
   ctx: ExecutionContext,
 ): Response | Promise<Response> {
@@ -45,5 +47,5 @@ function system(
     case "/api/event_logging/batch":
       return new Response(null, { status: 404 });
   }
-  return clientApi(request, path, servicesOf(env), ctx);
+  return clientApi(request, path, search, servicesOf(env), ctx);
 }

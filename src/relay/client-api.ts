@@ -19,10 +19,16 @@ export function canonicalPath(pathname: string): string {
   return bare.length > 1 ? bare.replace(/\/$/, "") : bare;
 }
 
-/** The door for API clients, who hold relay keys. `path` is canonical. */
+/**
+ * The door for API clients, who hold relay keys.
+ *
+ * @param path canonical
+ * @param search the query as it came, with its question mark; empty where there is none
+ */
 export async function clientApi(
   request: Request,
   path: string,
+  search: string,
   services: Result<Services, string[]>,
   ctx: ExecutionContext,
 ): Promise<Response> {
@@ -33,7 +39,6 @@ export async function clientApi(
       if (request.method !== "POST") {
         return refused({ kind: "method_not_allowed", allow: "POST" }, services.value);
       }
-      const { search } = new URL(request.url);
       return relay(request, services.value, ctx, path + search, path === "/v1/messages");
     }
     case "/v1/models":
