@@ -79,7 +79,7 @@ const TABLES = `
 export const SCHEMA_STEPS = [
   TABLES,
   `ALTER TABLE requests ADD COLUMN chosen_by TEXT; -- what decided for the account
-   CREATE TABLE sessions (
+   CREATE TABLE IF NOT EXISTS sessions (
      session TEXT PRIMARY KEY,
      account_id TEXT NOT NULL, -- served it last
      used_at_ms INTEGER NOT NULL

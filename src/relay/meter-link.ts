@@ -7,10 +7,10 @@ import { callObject } from "../durable-call.ts";
 import type { Settlement } from "./settlement.ts";
 
 /**
- * So many calls to one meter run at once. Fewer would make requests wait for a meter that is far
- * away; with more, each would carry less, and a busy key is bounded by its object's writes.
+ * How long an admission waits to share the next call while one is under way. A meter that is near has
+ * answered by then; for one that is far away it is little beside the way there.
  */
-const MAX_CALLS = 4;
+const SHARE_MS = 3;
 /** More would make one call long, and all that is in it wait for the last. */
 const MAX_IN_CALL = 200;
 /**
@@ -36,12 +36,12 @@ class Waiting<Item, Answer> {
     this.item = item;
   }
 
-  /** Resolves with the outcome, or when this request is to make a call itself. */
-  turn(): Promise<void> {
+  /** Resolves when there is an outcome, when this request is to make a call itself, or in time. */
+  turn(waitMs: number): Promise<void> {
     return new Promise((resolve) => {
-      const stalled = setTimeout(resolve, STALLED_MS);
+      const timer = setTimeout(resolve, waitMs);
       this.#wake = () => {
-        clearTimeout(stalled);
+        clearTimeout(timer);
         resolve();
       };
     });
@@ -79,14 +79,13 @@ export class MeterLink {
   /** Rejects where the meter cannot be asked. */
   admit(keyId: string, admission: Admission): Promise<AdmissionAnswer> {
     const lane = this.#laneOf(keyId);
-    // Admissions hold up a client: they wait only where that many calls are under way already.
-    return this.#take(keyId, lane, lane.admissions, admission, lane.calls < MAX_CALLS);
+    return this.#take(keyId, lane, lane.admissions, admission, SHARE_MS);
   }
 
   /** Resolves once the meter has it. A settlement holds up nobody: it rides along where it can. */
   async settle(keyId: string, settlement: Settlement): Promise<void> {
     const lane = this.#laneOf(keyId);
-    await this.#take(keyId, lane, lane.settlements, settlement, lane.calls === 0);
+    await this.#take(keyId, lane, lane.settlements, settlement, STALLED_MS);
   }
 
   async #take<Item, Answer>(
@@ -94,11 +93,13 @@ export class MeterLink {
     lane: Lane,
     queue: Waiting<Item, Answer>[],
     item: Item,
-    goesNow: boolean,
+    waitMs: number,
   ): Promise<Answer> {
     const waiting = new Waiting<Item, Answer>(item);
     queue.push(waiting);
-    if (!goesNow) await waiting.turn();
+    if (lane.calls > 0) await waiting.turn(waitMs);
+    // Taken along by a call that is under way still: that one's answer is the nearest.
+    if (waiting.outcome === null && !queue.includes(waiting)) await waiting.turn(STALLED_MS);
     if (waiting.outcome === null) {
       // Taken along by a call that has stalled: meters take the same item twice.
       if (!queue.includes(waiting)) queue.push(waiting);

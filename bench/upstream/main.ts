@@ -1,0 +1,100 @@
+import { createServer, type Socket } from "node:net";
+import { machineMicros } from "../clock.ts";
+import { MessageReader } from "../http/message-reader.ts";
+import {
+  BURST_EVENTS,
+  commonHeaders,
+  jsonBody,
+  streamEvents,
+  TIME_DIGITS,
+  TIME_MARK,
+} from "./answers.ts";
+import { ACCOUNT_TOKEN_PREFIX } from "./credential.ts";
+
+const JSON_HEADERS = "content-type: application/json";
+const STREAM_HEADERS =
+  "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\ntransfer-encoding: chunked";
+const LAST_CHUNK = Buffer.from("0\r\n\r\n");
+
+const common = commonHeaders(Date.now());
+const json = answerOf(200, jsonBody());
+const unauthorised = answerOf(
+  401,
+  Buffer.from('{"type":"error","error":{"type":"authentication_error","message":"no account"}}'),
+);
+const { opening, delta, closing } = streamEvents(BURST_EVENTS);
+const streamHead = Buffer.from(`HTTP/1.1 200 OK\r\n${common}\r\n${STREAM_HEADERS}\r\n\r\n`);
+const firstChunks = Buffer.concat([streamHead, ...opening.map(chunk)]);
+const lastChunks = Buffer.concat([...closing.map(chunk), LAST_CHUNK]);
+const deltaChunk = chunk(delta);
+const timeAt = deltaChunk.indexOf(TIME_MARK, 0, "latin1") + TIME_MARK.length;
+const deltas = BURST_EVENTS - opening.length - closing.length;
+/** Each event is a chunk of its own, as upstream sends them; all of them go in one write. */
+const burst = Buffer.concat([firstChunks, ...Array(deltas).fill(deltaChunk), lastChunks]);
+
+/** The fake upstream of the benchmark, in a process of its own: it says its port, and answers. */
+const server = createServer({ noDelay: true }, (socket) => {
+  let head = "";
+  const reader = new MessageReader({
+    onHead: (text) => {
+      head = text;
+    },
+    onBody: () => {},
+    onEnd: () => answer(socket, head),
+  });
+  socket.on("data", (piece: Buffer) => reader.push(piece));
+  // The Worker goes first at the end of a run.
+  socket.on("error", () => socket.destroy());
+});
+server.listen(0, "127.0.0.1", () => {
+  const address = server.address();
+  process.send?.({ port: typeof address === "object" ? address?.port : undefined });
+});
+process.on("disconnect", () => process.exit(0));
+
+function answer(socket: Socket, head: string): void {
+  // What has no account's credential is a mistake of the relay or of this benchmark.
+  if (!head.includes(ACCOUNT_TOKEN_PREFIX)) {
+    socket.write(unauthorised);
+    return;
+  }
+  const query = head.slice(head.indexOf("?") + 1, head.indexOf(" HTTP/1.1"));
+  if (query === "answer=json") socket.write(json);
+  else if (query === "answer=burst") socket.write(burst);
+  else pace(socket, new URLSearchParams(query));
+}
+
+/** Sends an event each `every` ms, `events` times. */
+function pace(socket: Socket, query: URLSearchParams): void {
+  let left = Number(query.get("events"));
+  socket.write(firstChunks);
+  const timer = setInterval(
+    () => {
+      if (socket.destroyed) {
+        clearInterval(timer);
+        return;
+      }
+      const stamped = Buffer.from(deltaChunk);
+      stamped.write(String(machineMicros()).padStart(TIME_DIGITS, "0"), timeAt, "latin1");
+      socket.write(stamped);
+      left -= 1;
+      if (left > 0) return;
+      clearInterval(timer);
+      socket.write(lastChunks);
+    },
+    Number(query.get("every")),
+  );
+}
+
+function answerOf(status: number, body: Buffer): Buffer {
+  const head = `HTTP/1.1 ${status} ${status === 200 ? "OK" : "Unauthorized"}\r\n${common}\r\n${JSON_HEADERS}\r\ncontent-length: ${body.length}\r\n\r\n`;
+  return Buffer.concat([Buffer.from(head), body]);
+}
+
+function chunk(bytes: Buffer): Buffer {
+  return Buffer.concat([
+    Buffer.from(`${bytes.length.toString(16)}\r\n`),
+    bytes,
+    Buffer.from("\r\n"),
+  ]);
+}
