@@ -8,6 +8,7 @@ import { servicesOf } from "../relay/services.ts";
 import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
+import { egressRoutes } from "./egress.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { explainRoutes } from "./explain.ts";
 import { keyRoutes } from "./keys.ts";
@@ -99,6 +100,7 @@ adminApi.get("/admin/audit", async (c) => {
 });
 
 adminApi.route("/admin/api-keys", keyRoutes);
+adminApi.route("/admin/egress", egressRoutes);
 adminApi.route("/admin/explain", explainRoutes);
 adminApi.route("/admin/claude-accounts", accountRoutes);
 

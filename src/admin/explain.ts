@@ -3,7 +3,6 @@ import { type ChoiceInput, choose } from "../accounts/choose.ts";
 import { Pool } from "../accounts/pool.ts";
 import { parseRosterRow, type RosterRow, shareOfReturn } from "../accounts/roster-row.ts";
 import { callObject } from "../durable-call.ts";
-import { canReachProxies } from "../egress/egress.ts";
 import { SESSION_MAX_CHARS } from "../relay/message-fields.ts";
 import { modelFamily } from "../upstream/model-names.ts";
 import { type AdminEnv, failure, success } from "./envelope.ts";
@@ -44,6 +43,7 @@ export const explainRoutes = new Hono<AdminEnv>().get("/", async (c) => {
         ),
   ]);
   const { nearLimit } = services.config;
+  const { canReachProxies } = services.egress;
   const pool = new Pool((rows ?? []).map(parseRosterRow), { canReachProxies, nearLimit });
   const input: ChoiceInput = {
     pool,

@@ -6,7 +6,7 @@ import type { LocationHint } from "../accounts/roster-row.ts";
 import { Vault } from "../accounts/vault.ts";
 import { type RelayConfig, readConfig } from "../config.ts";
 import { type Remote, remote } from "../durable-call.ts";
-import { canReachProxies } from "../egress/egress.ts";
+import { Egresses } from "../egress/egress.ts";
 import type { ClaudeAccount, Fleet, KeyMeter } from "../index.ts";
 import { FailedKeys } from "../keys/failed-keys.ts";
 import { KeyCache } from "../keys/key-cache.ts";
@@ -31,6 +31,7 @@ export interface Services {
   failedKeys: FailedKeys;
   roster: Roster;
   credentials: CredentialCache;
+  egress: Egresses;
   load: AccountLoad;
   reported: Reported;
   /** The account that a session of a key is on, as far as this isolate has seen. */
@@ -69,6 +70,8 @@ function makeServices(env: Env): Result<Services, string[]> {
   const meter = (keyId: string) => remote(env.KEY_METER, keyId);
   const fleet = () => remote(env.FLEET, FLEET_NAME);
   const { encryptionKey, previousEncryptionKeys, nearLimit } = config.value;
+  const egress = new Egresses(config.value);
+  const { canReachProxies } = egress;
   let vault: Vault | null = null;
   return ok({
     config: config.value,
@@ -78,6 +81,7 @@ function makeServices(env: Env): Result<Services, string[]> {
     failedKeys: new FailedKeys(env.FAILED_KEYS),
     roster: new Roster(fleet, { canReachProxies, nearLimit }),
     credentials: new CredentialCache(account),
+    egress,
     load: new AccountLoad(),
     reported: new Reported(),
     pins: new RecentMap(MAX_PINS),

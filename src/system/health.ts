@@ -1,5 +1,4 @@
 import { parseRosterRow, standingOf } from "../accounts/roster-row.ts";
-import { canReachProxies } from "../egress/egress.ts";
 import type { Services } from "../relay/services.ts";
 import type { Result } from "../result.ts";
 import { relayVersion } from "../version.ts";
@@ -57,6 +56,7 @@ async function examine(services: Services): Promise<Health> {
     services.vault(),
   ]);
   const nowMs = Date.now();
+  const { canReachProxies } = services.egress;
   const foreign = (rows ?? []).filter((row) => !vault.knows(row.sealedUnder));
   const usable = (rows ?? []).filter(
     (row) =>

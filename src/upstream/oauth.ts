@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { toBase64Url } from "../accounts/vault.ts";
 import type { OAuthConfig } from "../config.ts";
+import { EgressFailed } from "../egress/fault.ts";
 import { fail, ok, type Result } from "../result.ts";
 import { retryAfterAtMs } from "./rate-limits.ts";
 
@@ -147,7 +148,8 @@ async function requestToken(
       signal: AbortSignal.timeout(TOKEN_TIMEOUT_MS),
     });
     text = await response.text();
-  } catch {
+  } catch (error) {
+    if (error instanceof EgressFailed) return fail({ kind: "unreachable", message: error.message });
     // The error's own text may name the address or echo the body: it is not passed on.
     return fail({ kind: "unreachable", message: "the token endpoint did not answer" });
   }

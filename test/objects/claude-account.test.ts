@@ -13,6 +13,7 @@ import type {
 } from "../../durable-objects/claude-account/contract.ts";
 import { LATER_SETTINGS, parseRosterRow, type RosterRow } from "../../src/accounts/roster-row.ts";
 import { Vault } from "../../src/accounts/vault.ts";
+import { Egresses } from "../../src/egress/egress.ts";
 
 afterEach(() => reset());
 
@@ -80,11 +81,11 @@ class Bench {
       storage,
       vault,
       oauth: OAUTH,
-      fetch: async (_, init) => {
+      egress: new Egresses({ forwardProxies: [], forwardProxySecret: "" }, async (_, init) => {
         const call = JSON.parse(String(init.body)) as TokenCall;
         this.calls.push(call);
         return this.answer(call, this.calls.length);
-      },
+      }),
       now: () => this.nowMs,
       pushRow: async (row) => {
         if (this.fleetIsDown) throw new Error("the Fleet is down");
