@@ -40,12 +40,12 @@ export class ForwardEgress implements Egress {
   fetch = async (input: string, init: RequestInit): Promise<Response> =>
     (await this.#send(input, init, false)).answer;
 
-  async walk(input: string, init: RequestInit): Promise<Walk> {
+  walk = async (input: string, init: RequestInit): Promise<Walk> => {
     const beganAtMs = this.#deps.now();
     const { answer, forwardProxy } = await this.#send(input, init, true);
     const legs = legsOf(answer.headers, this.#deps.now() - beganAtMs);
     return { answer, legs, forwardProxy: forwardProxy.name };
-  }
+  };
 
   /** @throws EgressFailed where the way failed; else what `fetch` throws, where the caller gave up */
   async #send(
@@ -142,10 +142,15 @@ function legsOf(headers: Headers, totalMs: number): Leg[] {
   const firstByteMs = measured.get("first_byte");
   const beyondMs = firstByteMs ?? dialMs;
   return [
-    { name: "forward_proxy", ms: Math.max(0, totalMs - beyondMs) },
+    { name: "forward_proxy", ms: tenths(totalMs - beyondMs) },
     ...dialled,
     ...(firstByteMs === undefined
       ? []
-      : [{ name: "first_byte", ms: Math.max(0, firstByteMs - dialMs) } as const]),
+      : [{ name: "first_byte", ms: tenths(firstByteMs - dialMs) } as const]),
   ];
+}
+
+/** Whole tenths, as they were measured; a difference of two clocks can come out below zero. */
+function tenths(ms: number): number {
+  return Math.round(Math.max(0, ms) * 10) / 10;
 }

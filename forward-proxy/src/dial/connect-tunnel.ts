@@ -17,8 +17,8 @@ export function openConnectTunnel(
   const login = Buffer.from(`${username ?? ""}:${password ?? ""}`).toString("base64");
   return new Promise((resolve, reject) => {
     const connect = request({
+      // With this and no agent named, none is used.
       createConnection: () => socket,
-      agent: false,
       method: "CONNECT",
       path: authority,
       headers: {
@@ -57,6 +57,7 @@ function connectFault(status: number): Fault | null {
   if (status >= 200 && status < 300) return null;
   // Some proxies answer a wrong password with 401, although it is not theirs to use.
   if (status === 407 || status === 401) return new Fault("proxy_auth_failed", `CONNECT ${status}`);
+  // Proxies that cannot reach the other side say 500, 502, 503 or 504.
   return status >= 500
     ? new Fault("proxy_cannot_reach_upstream", `CONNECT ${status}`)
     : new Fault("proxy_refused", `CONNECT ${status}`);

@@ -27,12 +27,16 @@ export async function openSocksTunnel(
     });
     return socket;
   } catch (error) {
-    throw socksFault(error instanceof Error ? error.message : "");
+    throw socksFault(error instanceof Error ? error.message : "", socket.bytesRead === 0);
   }
 }
 
-/** The library tells its failures by text only; a test holds each against a real server. */
-function socksFault(message: string): Fault {
+/**
+ * The library tells its failures by text only; tests hold them against real servers.
+ *
+ * @param isSilent nothing came back at all, although a SOCKS server answers the greeting at once
+ */
+function socksFault(message: string, isSilent: boolean): Fault {
   if (/authentication failed|no accepted authentication/i.test(message)) {
     return new Fault("proxy_auth_failed", "SOCKS5 authentication");
   }
@@ -50,6 +54,7 @@ function socksFault(message: string): Fault {
       return new Fault("proxy_refused", `SOCKS5 ${reply}`);
   }
   if (/timed out/i.test(message)) {
+    if (isSilent) return new Fault("proxy_not_understood", "SOCKS5 greeting unanswered");
     return new Fault("proxy_cannot_reach_upstream", "SOCKS5 tunnel too slow");
   }
   if (/socket closed/i.test(message)) return new Fault("proxy_refused", "SOCKS5 closed");
