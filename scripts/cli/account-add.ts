@@ -3,7 +3,7 @@ import { logIn } from "./account-login.ts";
 import { type CommandContext, PROGRAM } from "./command-context.ts";
 import { readCredentials } from "./credentials-file.ts";
 import { Failure, usageFailure } from "./failure.ts";
-import { readProxy } from "./proxy.ts";
+import { readProxy, refuseLoneVia } from "./proxy.ts";
 import { askChoice, askText, isInteractive, say, secretInput } from "./terminal.ts";
 import { OAUTH_TERMS } from "./terms.ts";
 
@@ -12,6 +12,7 @@ export interface AddFlags {
   setupTokenStdin?: boolean;
   credentialsFile?: string;
   proxyStdin?: boolean;
+  via?: string;
   name?: string;
   description?: string;
   priority?: number;
@@ -22,6 +23,7 @@ type Way = "apiKey" | "link" | "setupToken" | "file";
 /** Adds an account, from flags or by asking. @returns it, as the API shows it */
 export async function addAccount(context: CommandContext, flags: AddFlags): Promise<Account> {
   const given = wayOf(flags);
+  refuseLoneVia(flags);
   if (!isInteractive() && flags.name === undefined) throw usageFailure("--name is missing.");
   await context.api.ensureSignedIn();
   const way = given ?? (await askWay());
@@ -29,7 +31,9 @@ export async function addAccount(context: CommandContext, flags: AddFlags): Prom
   if (way !== "apiKey") say(`${OAUTH_TERMS}\n`);
   const name = flags.name ?? (await askText("A name for this account"));
   const credential = await credentialOf(way, flags);
-  const proxy = flags.proxyStdin ? readProxy(await secretInput("proxy address")) : undefined;
+  const proxy = flags.proxyStdin
+    ? readProxy(await secretInput("proxy address"), flags.via)
+    : undefined;
   return context.api.call("POST", accountsPath, {
     name,
     ...credential,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Account, accountPath, accountsPath } from "./account.ts";
 import type { CommandContext } from "./command-context.ts";
 import { Failure, Refusal } from "./failure.ts";
-import { type AccountProxy, readProxy } from "./proxy.ts";
+import { type AccountProxy, readProxy, refuseLoneVia } from "./proxy.ts";
 import { askText, isInteractive, nextLine, say, secretInput } from "./terminal.ts";
 import { OAUTH_TERMS } from "./terms.ts";
 
@@ -16,6 +16,7 @@ export interface LoginFlags {
   description?: string | undefined;
   priority?: number | undefined;
   proxyStdin?: boolean | undefined;
+  via?: string | undefined;
 }
 
 interface BegunLogin {
@@ -39,10 +40,11 @@ export async function logIn(
   flags: LoginFlags,
   existing: Account | null,
 ): Promise<Account> {
+  refuseLoneVia(flags);
   await api.ensureSignedIn();
   say(`${OAUTH_TERMS}\n`);
   const proxy: AccountProxy | null = flags.proxyStdin
-    ? readProxy(await secretInput("proxy address"))
+    ? readProxy(await secretInput("proxy address"), flags.via)
     : null;
   const begun = await api.call<BegunLogin>("POST", `${accountsPath}/generate-auth-url`, {
     ...(proxy === null ? {} : { proxy }),

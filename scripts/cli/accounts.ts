@@ -11,15 +11,17 @@ import {
 import { type AddFlags, addAccount, reportTest } from "./account-add.ts";
 import { type LoginFlags, logIn } from "./account-login.ts";
 import { type CommandContext, contextOf, examples, PROGRAM } from "./command-context.ts";
+import { testAccount, wayLines } from "./egress.ts";
 import { exitCodes, Failure, usageFailure } from "./failure.ts";
 import { momentText } from "./moment.ts";
-import { readProxy } from "./proxy.ts";
+import { readProxy, refuseLoneVia } from "./proxy.ts";
 import { shortId } from "./reference.ts";
 import { confirmed, print, printJson, say, secretInput } from "./terminal.ts";
 import { plain } from "./text-width.ts";
 
 const WHICH = "name, id, or the beginning of an id";
 const MAX_PRIORITY = 100;
+const VIA = "the forward proxy that is to dial the proxy, by name (default any)";
 
 /** `accounts …`: the Claude accounts behind the relay. */
 export function accountCommands(program: Command): void {
@@ -61,6 +63,7 @@ export function accountCommands(program: Command): void {
     .option("--setup-token-stdin", "read a setup token from standard input")
     .option("--credentials-file <path>", 'a Claude Code credentials file; "-" for standard input')
     .option("--proxy-stdin", "read the account's proxy from standard input (after the credential)")
+    .option("--via <name>", VIA)
     .option("--name <name>", "what the account is called here")
     .option("--description <text>", "a note for people")
     .option("--priority <number>", "1 to 100; lower ones are used first (default 50)", readPriority)
@@ -88,6 +91,7 @@ export function accountCommands(program: Command): void {
     .option("--description <text>", "a note for people")
     .option("--priority <number>", "1 to 100; lower ones are used first (default 50)", readPriority)
     .option("--proxy-stdin", "read a proxy for this account from the first line of standard input")
+    .option("--via <name>", VIA)
     .addHelpText("after", examples(`${PROGRAM} accounts login`, `${PROGRAM} accounts login mine`))
     .action(async (given: string | undefined, flags: LoginFlags, command: Command) => {
       const context = contextOf(command);
@@ -109,6 +113,7 @@ export function accountCommands(program: Command): void {
     .option("--description <text>", "a new note")
     .option("--priority <number>", "1 to 100; lower ones are used first", readPriority)
     .option("--proxy-stdin", "read a new proxy from standard input")
+    .option("--via <name>", VIA)
     .option("--no-proxy", "remove the proxy: the account's traffic goes direct")
     .addHelpText("after", examples(`${PROGRAM} accounts update mine --priority 10`))
     .action(async (given: string, flags: UpdateFlags, command: Command) => {
@@ -140,17 +145,16 @@ export function accountCommands(program: Command): void {
 
   accounts
     .command("test")
-    .description("asks Anthropic whether the account's credential is good; costs nothing")
+    .description("asks Anthropic whether the account's credential is good, and shows its way there")
     .argument("<account>", WHICH)
     .addHelpText("after", examples(`${PROGRAM} accounts test mine`))
     .action(async (given: string, _flags: object, command: Command) => {
-      const { api, json } = contextOf(command);
+      const context = contextOf(command);
+      const { api, json } = context;
       const account = await findAccount(api, given);
-      const test = await api.call<{ ok: boolean; durationMs: number; message: string }>(
-        "POST",
-        accountPath(account.id, "/test"),
-      );
+      const test = await testAccount(context, account.id);
       if (json) printJson(test);
+      else for (const line of wayLines(test)) print(line);
       if (!test.ok) {
         if (json) process.exitCode = exitCodes.failed;
         else
@@ -193,12 +197,14 @@ interface UpdateFlags {
   description?: string;
   priority?: number;
   proxyStdin?: boolean;
+  via?: string;
   /** False where `--no-proxy` was given. */
   proxy?: boolean;
 }
 
 async function patchOf(flags: UpdateFlags): Promise<Record<string, unknown>> {
-  const { name, description, priority, proxyStdin, proxy } = flags;
+  const { name, description, priority, proxyStdin, proxy, via } = flags;
+  refuseLoneVia(flags);
   if (proxyStdin && proxy === false) {
     throw usageFailure("Give either --proxy-stdin or --no-proxy.");
   }
@@ -207,7 +213,7 @@ async function patchOf(flags: UpdateFlags): Promise<Record<string, unknown>> {
     ...(description === undefined ? {} : { description }),
     ...(priority === undefined ? {} : { priority }),
     ...(proxy === false ? { proxy: null } : {}),
-    ...(proxyStdin ? { proxy: readProxy(await secretInput("proxy address")) } : {}),
+    ...(proxyStdin ? { proxy: readProxy(await secretInput("proxy address"), via) } : {}),
   };
   if (Object.keys(patch).length === 0) {
     throw usageFailure(

@@ -1,9 +1,13 @@
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ForwardProxyProcess } from "../fixtures/egress/forward-proxy.ts";
 import { HttpProxy, type Login, SocksProxy, type TestProxy } from "../fixtures/egress/proxies.ts";
 import { TlsFront } from "../fixtures/egress/tls-front.ts";
-import { type RelayKey, TestRelay } from "../fixtures/relay.ts";
+import { ADMIN, type RelayKey, TestRelay } from "../fixtures/relay.ts";
 import { settledPort } from "../fixtures/settled-port.ts";
 
 /** Installing the proxies may take its time where they are missing. */
@@ -67,6 +71,28 @@ interface Tested {
 
 const tested = async (relay: TestRelay, id: string): Promise<Tested> =>
   (await relay.admin<Tested>("POST", `/claude-accounts/${id}/test`)).data;
+
+/** The CLI, as an operator who knows the password. */
+function cli(relay: TestRelay, args: string[]): Promise<{ exitCode: number; stdout: string }> {
+  const home = mkdtempSync(join(tmpdir(), "relay-egress-cli-"));
+  const script = join(import.meta.dirname, "../../scripts/cli.ts");
+  const env = {
+    XDG_CONFIG_HOME: home,
+    RELAY_STATE_DIR: join(home, "nowhere"),
+    ADMIN_PASSWORD: ADMIN.password,
+  };
+  return new Promise((settle) => {
+    execFile(
+      process.execPath,
+      [script, ...args, "--url", relay.url],
+      { env },
+      (error, stdout, stderr) => {
+        rmSync(home, { recursive: true, force: true });
+        settle({ exitCode: Number(error?.code ?? 0), stdout: stdout + stderr });
+      },
+    );
+  });
+}
 
 async function errorOf(answer: Response): Promise<string> {
   const { error } = (await answer.json()) as { error: { message: string } };
@@ -479,6 +505,29 @@ describe("with an upstream that needs no proxy too", () => {
     } finally {
       await relay.restart({ vars: service.vars });
     }
+  });
+
+  test("the CLI's doctor checks every forward proxy and every way, and says what to mend", async () => {
+    await proxied(relay, "well", proxyOf(1).settings);
+    await relay.addApiKeyAccount("direct");
+    const well = await cli(relay, ["status", "--egress"]);
+    expect(well.exitCode).toBe(0);
+    expect(well.stdout).toMatch(/ok +default \(http:.*takes the relay's token/);
+    expect(well.stdout).toMatch(/ok +well .*accepted the credential/);
+    expect(well.stdout).toMatch(/to the account's proxy +[\d.]+ ms/);
+    expect(well.stdout).not.toContain("direct (");
+    const one = await cli(relay, ["accounts", "test", "well"]);
+    expect(one.exitCode).toBe(0);
+    expect(one.stdout).toMatch(/Forward proxy +default\n +to the forward proxy +[\d.]+ ms/);
+
+    const { type, host, port } = proxyOf(1).settings;
+    await proxied(relay, "ill", { type, host, port, username: "x", password: "wrong-pass-31" });
+    const ill = await cli(relay, ["status", "--egress"]);
+    expect(ill.exitCode).toBe(1);
+    expect(ill.stdout).toMatch(
+      /FAILED +ill .*refused the user name and password. Correct the login/,
+    );
+    expect(ill.stdout).not.toContain("wrong-pass-31");
   });
 
   test("the exit address is told where an address is configured that tells it", async () => {

@@ -20,7 +20,8 @@ const STREAMS = 500;
 const ABORTED = 1_000;
 /** So many leave at the same moment. */
 const ABORTED_AT_ONCE = 250;
-/** What a process of Node's may grow by between two equal loads, with its collector's whims. */
+/** A small heap is collected often: what grows there is kept, and not merely not collected yet. */
+const SMALL_HEAP = "--max-old-space-size=96 --max-semi-space-size=8";
 const MEMORY_SLACK_MIB = 40;
 
 let fake: FakeUpstream;
@@ -36,7 +37,10 @@ beforeAll(async () => {
   ({ apiKey } = fake.accounts.addApiKey({ name: "A" }));
   socks = await SocksProxy.start();
   http = await HttpProxy.start();
-  service = await ForwardProxyProcess.start([fake.url], { SOCKET_IDLE_SECONDS: "2" });
+  service = await ForwardProxyProcess.start([fake.url], {
+    SOCKET_IDLE_SECONDS: "2",
+    NODE_OPTIONS: SMALL_HEAP,
+  });
   key = await tokenKey(FORWARD_PROXY_SECRET);
   agent = new Agent({ keepAlive: true });
 }, SETUP_MS);
