@@ -4,6 +4,7 @@ import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { EncryptJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { AddressGuard, isPublicAddress } from "../../forward-proxy/src/address-guard.ts";
 import {
   type Grant,
   sealToken,
@@ -11,6 +12,9 @@ import {
   TOKEN_LIFETIME_S,
   tokenKey,
 } from "../../forward-proxy/src/contract.ts";
+import { dial } from "../../forward-proxy/src/dial/dial.ts";
+import { Fault } from "../../forward-proxy/src/fault.ts";
+import { ReplayMemory } from "../../forward-proxy/src/replay-memory.ts";
 import { FORWARD_PROXY_SECRET, ForwardProxyProcess } from "../fixtures/egress/forward-proxy.ts";
 import { HttpProxy, SocksProxy, type TestProxy } from "../fixtures/egress/proxies.ts";
 import { type FakeUpstream, startFakeUpstream } from "../fixtures/fake-upstream/index.ts";
@@ -330,6 +334,75 @@ describe("what it refuses, it refuses without dialling anyone", () => {
     expect(told).not.toMatch(/5c1/);
     expect(told).not.toContain(one.slice(-20));
     expect(told).not.toContain(FORWARD_PROXY_SECRET);
+  });
+});
+
+describe("parts of its defence", () => {
+  test("a name that leads to one private address is refused, whatever else it leads to", async () => {
+    const asked: string[] = [];
+    const guard = new AddressGuard([], async (host) => {
+      asked.push(host);
+      return [
+        { address: "93.184.215.14", family: 4 },
+        { address: "127.0.0.1", family: 4 },
+      ];
+    });
+    await expect(guard.addressesOf("rebinding.example")).rejects.toMatchObject({
+      code: "proxy_not_allowed",
+    });
+    expect(asked).toEqual(["rebinding.example"]);
+  });
+
+  test("a name is looked up once for a dial, and the checked address is the dialled one", async () => {
+    const server = createServer((socket) => socket.destroy());
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    let lookUps = 0;
+    const guard = new AddressGuard(["127.0.0.1"], async () => {
+      lookUps += 1;
+      // What it leads to after the check.
+      return [{ address: lookUps === 1 ? "127.0.0.1" : "10.0.0.1", family: 4 }];
+    });
+    const connected = once(server, "connection");
+    const legs = {};
+    const dialling = dial({
+      proxy: { type: "socks5", host: "rebinding.example", port },
+      destination: { host: "api.example", port: 443, isTls: true },
+      guard,
+      timeoutMs: 1_000,
+      legs,
+    });
+    await expect(dialling).rejects.toBeInstanceOf(Fault);
+    await connected;
+    expect(lookUps).toBe(1);
+    expect(Object.keys(legs)).toEqual(["proxy", "tunnel"]);
+    server.close();
+  });
+
+  test("the public internet is public", () => {
+    for (const address of ["93.184.215.14", "1.1.1.1", "172.32.0.1", "2606:4700::1111"]) {
+      expect([address, isPublicAddress(address)]).toEqual([address, true]);
+    }
+    for (const address of [
+      "172.31.255.255",
+      "198.19.0.1",
+      "255.255.255.255",
+      "ff02::1",
+      "3fff::1",
+    ]) {
+      expect([address, isPublicAddress(address)]).toEqual([address, false]);
+    }
+  });
+
+  test("used tokens are remembered to their end, and when there is no room for one it does not pass", () => {
+    const memory = new ReplayMemory(2);
+    expect(memory.use("a", 1_000, 0)).toBe("first");
+    expect(memory.use("a", 1_000, 999)).toBe("replayed");
+    expect(memory.use("b", 1_500, 10)).toBe("first");
+    expect(memory.use("c", 1_600, 20)).toBe("full");
+    expect(memory.use("c", 1_600, 1_000)).toBe("first");
+    expect(memory.size).toBe(2);
   });
 });
 
