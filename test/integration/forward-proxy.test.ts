@@ -456,6 +456,29 @@ describe("bytes", () => {
   });
 });
 
+test("whoever leaves before the first byte ends the request upstream", async () => {
+  const seen = fake.ledger.totals().requests;
+  const request = httpRequest({
+    agent: false,
+    host: "127.0.0.1",
+    port: service.port,
+    method: "POST",
+    path: "/v1/messages",
+    headers: {
+      ...MESSAGE_HEADERS,
+      [TOKEN_HEADER]: await token(),
+      "x-api-key": apiKey,
+      "x-fake-script": JSON.stringify({ hang: true }),
+    },
+  });
+  request.on("error", () => {});
+  request.end("{}");
+  await expect.poll(() => fake.ledger.totals().inFlight).toBe(1);
+  request.destroy();
+  await expect.poll(() => fake.ledger.totals().inFlight).toBe(0);
+  expect(fake.ledger.totals().requests).toBe(seen + 1);
+});
+
 describe("load", () => {
   const paced = { intervalMs: 100, answer: { deltas: 30 } };
 
