@@ -42,8 +42,11 @@ export async function withBench<T>(
     const floor = await startFloor(newDir(), upstreamUrl, date);
     stops.push(() => floor.stop());
     const relays: Subject[] = [];
-    const start = (bundle: WorkerBundle, population = TEAM): Promise<RelayHost> =>
-      startRelay({ bundle, dir: newDir(), upstreamUrl, population });
+    const start = (
+      bundle: WorkerBundle,
+      population = TEAM,
+      vars: Record<string, string> = {},
+    ): Promise<RelayHost> => startRelay({ bundle, dir: newDir(), upstreamUrl, population, vars });
     for (const { name, bundle } of builds) {
       const relay = await start(bundle);
       stops.push(() => relay.stop());
@@ -65,7 +68,7 @@ export async function withBench<T>(
         callers: sessions,
       },
       relays,
-      startRelay: (population) => start(newest.bundle, population),
+      startRelay: (population, vars) => start(newest.bundle, population, vars),
     });
   } finally {
     for (const stop of stops.reverse()) await stop();
