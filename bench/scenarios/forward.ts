@@ -10,8 +10,8 @@ import { type Budget, RELAY, type Scenario, type Subject } from "./scenario.ts";
 const FORWARD = "forward";
 const CONNECTIONS = 32;
 const PER_SECOND = 50;
-const STREAMS = 200;
-const EVERY_MS = 50;
+const STREAMS = 100;
+const EVERY_MS = 100;
 const STREAMS_FOR_MS = 8_000;
 const BEGIN_OVER_MS = 3_000;
 
