@@ -168,7 +168,11 @@ export function readConfig(
     });
   }
   const forwardProxySecret = text("FORWARD_PROXY_SECRET");
-  if (forwardProxies?.length !== 0 && forwardProxySecret.length < MIN_SECRET_CHARS) {
+  if (
+    forwardProxies !== null &&
+    forwardProxies.length > 0 &&
+    forwardProxySecret.length < MIN_SECRET_CHARS
+  ) {
     problems.push({
       name: "FORWARD_PROXY_SECRET",
       message: `FORWARD_PROXY_SECRET is missing or shorter than ${MIN_SECRET_CHARS} characters: make one with \`openssl rand -hex 32\`, and give the forward proxy the same.`,

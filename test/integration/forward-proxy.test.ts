@@ -120,6 +120,8 @@ async function message(fault: object, proxy: TestProxy = socks): Promise<Incomin
   });
 }
 
+/** What happens at once on a quiet machine. */
+const SOON = { timeout: 20_000 };
 const wait = (ms: number) => new Promise((settle) => setTimeout(settle, ms));
 
 describe("what it refuses, it refuses without dialling anyone", () => {
@@ -473,9 +475,9 @@ test("whoever leaves before the first byte ends the request upstream", async () 
   });
   request.on("error", () => {});
   request.end("{}");
-  await expect.poll(() => fake.ledger.totals().inFlight).toBe(1);
+  await expect.poll(() => fake.ledger.totals().inFlight, SOON).toBe(1);
   request.destroy();
-  await expect.poll(() => fake.ledger.totals().inFlight).toBe(0);
+  await expect.poll(() => fake.ledger.totals().inFlight, SOON).toBe(0);
   expect(fake.ledger.totals().requests).toBe(seen + 1);
 });
 
@@ -509,9 +511,9 @@ describe("load", () => {
       );
       for (const answer of answers) answer.destroy();
     }
-    await expect.poll(() => service.metric("forward_proxy_sockets"), { timeout: 20_000 }).toBe(0);
-    await expect.poll(() => service.metric("forward_proxy_requests_in_flight")).toBe(0);
-    await expect.poll(() => fake.ledger.totals().inFlight, { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => service.metric("forward_proxy_sockets"), SOON).toBe(0);
+    await expect.poll(() => service.metric("forward_proxy_requests_in_flight"), SOON).toBe(0);
+    await expect.poll(() => fake.ledger.totals().inFlight, SOON).toBe(0);
   }, 120_000);
 });
 
@@ -534,7 +536,7 @@ describe("its end", () => {
       to: other,
     });
     const ended = other.terminate();
-    await expect.poll(() => other.log).toContain('"draining"');
+    await expect.poll(() => other.log, SOON).toContain('"draining"');
     await expect(
       ask({ token: await token(), to: other, headers: { connection: "close" } }),
     ).rejects.toThrow();
