@@ -30,6 +30,7 @@ const FULL: Effort = {
   streamScale: 1,
   poolScale: 1,
   startUps: 9,
+  costScale: 1,
 };
 const QUICK: Effort = {
   rounds: 3,
@@ -40,6 +41,7 @@ const QUICK: Effort = {
   streamScale: 0.25,
   poolScale: 0.2,
   startUps: 5,
+  costScale: 0.2,
 };
 /** Shows that everything works; its figures say nothing. */
 const SHORTEST: Effort = {
@@ -51,6 +53,7 @@ const SHORTEST: Effort = {
   streamScale: 0.02,
   poolScale: 0.002,
   startUps: 1,
+  costScale: 0.01,
 };
 const EFFORTS = { full: FULL, quick: QUICK, shortest: SHORTEST };
 

@@ -5,6 +5,7 @@ import { runAfter } from "../src/background.ts";
 import { readConfig } from "../src/config.ts";
 import { callObject, remote } from "../src/durable-call.ts";
 import { type AccountProxy, Egresses } from "../src/egress/egress.ts";
+import { eventNoteOf } from "../src/events/isolate-sink.ts";
 import { makeLogger } from "../src/log.ts";
 import type { Result } from "../src/result.ts";
 import { Account } from "./claude-account/account.ts";
@@ -16,6 +17,7 @@ import type {
   NotServing,
 } from "./claude-account/contract.ts";
 import type { Lesson } from "./claude-account/learning.ts";
+import type { Resealed } from "./claude-account/resealer.ts";
 import { FLEET_NAME } from "./fleet.ts";
 
 /** Shell of one account's object: bindings in, calls through. What it does is in `claude-account/`. */
@@ -31,7 +33,7 @@ export class ClaudeAccount extends DurableObject<Env> {
       const config = readConfig(env);
       if (!config.ok) throw new Error(config.error.map(({ message }) => message).join(" "));
       const { encryptionKey, previousEncryptionKeys, oauth } = config.value;
-      const log = makeLogger(env.LOG_LEVEL, { accountId: id });
+      const log = makeLogger(env.LOG_LEVEL, { accountId: id }, eventNoteOf(env));
       const fleet = () => remote(env.FLEET, FLEET_NAME);
       this.#account = new Account({
         id,
@@ -98,6 +100,10 @@ export class ClaudeAccount extends DurableObject<Env> {
 
   refreshNow(): Promise<Result<RosterRow, NotServing>> {
     return this.#account.refreshNow();
+  }
+
+  reseal(): Promise<Result<Resealed, NotServing>> {
+    return this.#account.reseal();
   }
 
   remove(): Promise<boolean> {

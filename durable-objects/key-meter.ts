@@ -1,6 +1,10 @@
 import { DurableObject } from "cloudflare:workers";
+import { readConfig } from "../src/config.ts";
+import { callObject } from "../src/durable-call.ts";
 import type { KeyPolicy, PolicyRefusal } from "../src/keys/key-record.ts";
 import type { StoredKey } from "../src/keys/key-store.ts";
+import { ledgerShard, shardOf } from "../src/ledger/shards.ts";
+import { makeLogger } from "../src/log.ts";
 import {
   type AdmissionAnswer,
   type KeyUse,
@@ -17,10 +21,25 @@ export class KeyMeter extends DurableObject<Env> {
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#meter = new Meter(ctx.storage, Date.now);
+    const keyId = ctx.id.name;
+    if (keyId === undefined) throw new Error("a key's object is made by name");
+    this.#meter = new Meter(ctx.storage, Date.now, {
+      keyId,
+      newShard: () => {
+        const config = readConfig(env);
+        if (!config.ok) throw new Error(config.error.map(({ message }) => message).join(" "));
+        return shardOf(keyId, config.value.ledger.shards);
+      },
+      take: (shard, batch) =>
+        callObject(
+          () => ledgerShard(env, shard),
+          (ledger) => ledger.take(batch),
+        ),
+      log: makeLogger(env.LOG_LEVEL, { keyId }),
+    });
   }
 
-  exchange(batch: MeterBatch): Promise<AdmissionAnswer[]> {
+  exchange(batch: MeterBatch): Promise<AdmissionAnswer[] | null> {
     return this.#meter.exchange(batch);
   }
 

@@ -1,11 +1,15 @@
 import { parsePasswordHash } from "./admin/password.ts";
 import type { ForwardProxy } from "./egress/forward-proxies.ts";
+import type { LedgerRetention } from "./ledger/retention.ts";
 
 /** Shortest accepted secret, in characters: 32 characters of hex still carry 128 bits. */
 const MIN_SECRET_CHARS = 32;
 
 /** Clients try again by themselves, so the relay's own tries multiply with theirs. */
 const MAX_ACCOUNTS_A_REQUEST = 3;
+
+/** Every query asks each shard, so more than a few would make all of them slower. */
+const MAX_LEDGER_SHARDS = 32;
 
 /** The bindings that configuration is read from. Tests and scripts hand over plain objects. */
 export type ConfigSource = {
@@ -29,6 +33,11 @@ export const CONFIG_NAMES = [
   "FAILOVER_MAX_ACCOUNTS",
   "FAILOVER_BUDGET_SECONDS",
   "CLIENT_ADDRESS_HEADER",
+  "LEDGER_SHARDS",
+  "LEDGER_RECENT_REQUESTS",
+  "LEDGER_RECENT_DAYS",
+  "LEDGER_HOURLY_DAYS",
+  "LEDGER_DAILY_DAYS",
   "LOG_LEVEL",
   "JWT_SECRET",
   "ENCRYPTION_KEY",
@@ -69,6 +78,7 @@ export interface RelayConfig {
   failover: { maxAccounts: number; budgetMs: number };
   /** The header in which a proxy in front tells a client's address; empty: none can be believed. */
   clientAddressHeader: string;
+  ledger: { shards: number } & LedgerRetention;
   logLevel: LogLevel;
   jwtSecret: string;
   encryptionKey: string;
@@ -244,6 +254,13 @@ export function readConfig(
       budgetMs: wholeNumber("FAILOVER_BUDGET_SECONDS", 30, 1, 300) * 1_000,
     },
     clientAddressHeader: text("CLIENT_ADDRESS_HEADER").toLowerCase(),
+    ledger: {
+      shards: wholeNumber("LEDGER_SHARDS", 1, 1, MAX_LEDGER_SHARDS),
+      recentRequests: wholeNumber("LEDGER_RECENT_REQUESTS", 100_000, 100, 1_000_000),
+      recentDays: wholeNumber("LEDGER_RECENT_DAYS", 30, 1, 400),
+      hourlyDays: wholeNumber("LEDGER_HOURLY_DAYS", 100, 2, 400),
+      dailyDays: wholeNumber("LEDGER_DAILY_DAYS", 800, 2, 4_000),
+    },
     logLevel: oneOf("LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
     jwtSecret: secret("JWT_SECRET"),
     encryptionKey: secret("ENCRYPTION_KEY"),

@@ -9,6 +9,7 @@ export { ClaudeAccount } from "../durable-objects/claude-account.ts";
 export { EventLog } from "../durable-objects/event-log.ts";
 export { Fleet } from "../durable-objects/fleet.ts";
 export { KeyMeter } from "../durable-objects/key-meter.ts";
+export { UsageLedger } from "../durable-objects/usage-ledger.ts";
 
 /** Three doors: the client API (hot path, no framework), the admin API, and the system's own. */
 export default {

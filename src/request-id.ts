@@ -18,6 +18,12 @@ export function firstIdOf(atMs: number): string {
   return timePart(atMs);
 }
 
+/** When the request of this id began, in unix milliseconds; null where it is no request id. */
+export function timeOf(id: string): number | null {
+  const time = /^rly_([0-9a-z]{9})[0-9a-f]*$/.exec(id)?.[1];
+  return time === undefined ? null : Number.parseInt(time, 36);
+}
+
 function timePart(atMs: number): string {
   return PREFIX + Math.max(0, Math.floor(atMs)).toString(36).padStart(TIME_DIGITS, "0");
 }

@@ -6,6 +6,7 @@ import { type Helper, startHelper } from "./helper.ts";
 /** The load generator, as the benchmark drives it: one job at a time. */
 export class LoadGenerator {
   readonly #helper: Helper;
+  readonly #answered = new Map<number, number>();
 
   private constructor(helper: Helper) {
     this.#helper = helper;
@@ -27,8 +28,17 @@ export class LoadGenerator {
       const [message] = await once(process, "message");
       if (typeof message !== "object" || message === null) continue;
       if ("warm" in message) onWarm();
-      if ("figures" in message) return message.figures as LoadFigures;
+      if ("figures" in message) {
+        const figures = message.figures as LoadFigures;
+        this.#answered.set(job.port, this.answered(job.port) + figures.answeredInAll);
+        return figures;
+      }
     }
+  }
+
+  /** How many requests have been answered on a port so far. */
+  answered(port: number): number {
+    return this.#answered.get(port) ?? 0;
   }
 
   stop(): Promise<void> {

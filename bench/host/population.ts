@@ -1,8 +1,7 @@
 import { once } from "node:events";
+import { join } from "node:path";
 import type { KVNamespace } from "@cloudflare/workers-types";
 import type { KeyLimits } from "../../src/keys/key-limits.ts";
-import { KvKeyStore } from "../../src/keys/kv.ts";
-import { newKey } from "../../src/keys/new-key.ts";
 import type { KvEntry } from "../kv/entries.ts";
 import type { Caller } from "../load/job.ts";
 import { ACCOUNT_TOKEN_PREFIX } from "../upstream/credential.ts";
@@ -36,9 +35,20 @@ const SEEDED_AT_ONCE = 16;
 /**
  * Makes keys as the CLI does: in the key store itself, in the store's own layout.
  *
+ * @param root the folder of the relay's commit: another one may lay keys out differently
  * @returns a caller for each session, and for each key that has none
  */
-export async function seedKeys(kv: Helper, population: Population): Promise<Caller[]> {
+export async function seedKeys(
+  kv: Helper,
+  population: Population,
+  root: string,
+): Promise<Caller[]> {
+  const { KvKeyStore }: typeof import("../../src/keys/kv.ts") = await import(
+    join(root, "src/keys/kv.ts")
+  );
+  const { newKey }: typeof import("../../src/keys/new-key.ts") = await import(
+    join(root, "src/keys/new-key.ts")
+  );
   const entries = new Map<string, KvEntry>();
   const store = new KvKeyStore(recorder(entries));
   const keys: string[] = [];

@@ -53,7 +53,7 @@ export async function startRelay(options: RelayOptions): Promise<RelayHost> {
     const sockets = [HTTP_SOCKET, ...Object.keys(options.wrapper?.sockets ?? {})];
     workerd = await startWorkerd(configPath, sockets, options.flags);
     const port = workerd.ports.get(HTTP_SOCKET) ?? 0;
-    const callers = await seedKeys(kv, population);
+    const callers = await seedKeys(kv, population, join(options.bundle.modulesRoot, "../.."));
     const admin = { username: ADMIN_USERNAME, password };
     await seedAccounts(`http://127.0.0.1:${port}`, admin, population);
     return {

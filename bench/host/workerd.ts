@@ -8,8 +8,14 @@ const CONTROL_FD = 3;
 const START_LIMIT_MS = 30_000;
 const KEPT_OUTPUT_CHARS = 4_000;
 
+/** The one that Miniflare brings: the same that `npm start` and the tests run. */
+const fromMiniflare = createRequire(createRequire(import.meta.url).resolve("miniflare"));
 /** The program itself; the package's own starter would be a process between. */
-export const workerdPath = pathOf(createRequire(import.meta.url)("workerd"));
+const workerdPath = pathOf(fromMiniflare("workerd"));
+
+export function workerdVersion(): string {
+  return (fromMiniflare("workerd/package.json") as { version: string }).version;
+}
 
 export interface Workerd {
   pid: number;

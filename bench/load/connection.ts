@@ -42,7 +42,15 @@ export class Connection {
     this.#socket.on("data", (piece: Buffer) => reader.push(piece));
     this.#socket.on("error", (error) => this.#fail(error));
     this.#socket.on("close", () => this.#fail(new Error("the connection was closed")));
-    this.#socket.setTimeout(SILENCE_MS, () => this.#socket.destroy(new Error("no answer came")));
+    this.#socket.setTimeout(SILENCE_MS, () => {
+      // A connection that nobody uses may be silent for as long as it likes.
+      if (this.#waiting !== null) this.#socket.destroy(new Error("no answer came"));
+    });
+  }
+
+  /** Whether the other side has left the connection open. */
+  get isOpen(): boolean {
+    return !this.#socket.destroyed;
   }
 
   /** Sends a request. @throws where no whole answer comes */

@@ -22,8 +22,11 @@ export interface ClosedLoad extends Ask {
   connections: number;
   warmMs: number;
   forMs: number;
-  /** Any caller for each request, by chance; else each connection is one caller. */
-  anyCaller: boolean;
+  /**
+   * Which caller a request is of: that of its connection, any by chance, or each in turn and once;
+   * then the load ends with the last one, if its time has not ended it before.
+   */
+  callersBy: "connection" | "chance" | "turn";
 }
 
 /**
@@ -52,6 +55,8 @@ export type Job = ClosedLoad | OpenLoad | StreamLoad;
 export interface LoadFigures {
   /** Whole and right answers, after the warm-up. */
   answers: number;
+  /** All that were answered, from the first moment to the last: so many must have been metered. */
+  answeredInAll: number;
   /** From the end of the warm-up to the end. */
   tookMicros: number;
   p50Micros: number;

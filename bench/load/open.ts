@@ -19,7 +19,9 @@ export async function runOpen(job: OpenLoad, onWarm: () => void): Promise<LoadFi
   const ask = async (index: number, dueAt: number): Promise<void> => {
     const request = requests[index % requests.length];
     if (request === undefined) throw new Error("nobody asks");
-    const connection = idle.pop() ?? new Connection(job.port);
+    let connection = idle.pop();
+    while (connection?.isOpen === false) connection = idle.pop();
+    connection ??= new Connection(job.port);
     try {
       const answer = await connection.ask(request);
       const nowAt = machineMicros();

@@ -9,6 +9,7 @@ const MAX_NAMED = 3;
 export class Tally {
   readonly latencies = new Samples();
   readonly delays = new Samples();
+  answeredInAll = 0;
   readonly #answerBytes: number | null;
   readonly #wrong: string[] = [];
   #wrongCount = 0;
@@ -18,8 +19,9 @@ export class Tally {
     this.#answerBytes = answerBytes;
   }
 
-  /** Why an answer is not the right one, or null. */
+  /** Takes an answer in. @returns why it is not the right one, or null */
   fault({ status, bodyBytes, tail }: Answer): string | null {
+    this.answeredInAll += 1;
     if (status !== "200") return `answered ${status}: ${tail}`;
     if (this.#answerBytes === null) {
       return tail.includes(STREAM_END) ? null : "a stream broke off";
@@ -38,6 +40,7 @@ export class Tally {
     const hasDelays = this.delays.count > 0;
     return {
       answers: this.latencies.count,
+      answeredInAll: this.answeredInAll,
       tookMicros,
       p50Micros: this.latencies.quantile(0.5),
       p99Micros: this.latencies.quantile(0.99),

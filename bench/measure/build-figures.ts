@@ -7,7 +7,7 @@ import { WORKERS_DIR } from "../host/floor.ts";
 import { startRelay } from "../host/relay.ts";
 import { startWorkerd } from "../host/workerd.ts";
 import type { ScenarioReport } from "../scenarios/scenario.ts";
-import { fineCpuMicros } from "./process-figures.ts";
+import { cpuMicros } from "./process-figures.ts";
 import { median } from "./statistics.ts";
 
 const BYTES_PER_KB = 1_000;
@@ -85,7 +85,7 @@ async function firstAnswerMs(
     const answer = await fetch(`http://127.0.0.1:${port}${FIRST_PATH}`);
     await answer.arrayBuffer();
     if (!answer.ok) throw new Error(`${FIRST_PATH} answered ${answer.status}`);
-    return fineCpuMicros(pid) / MICROS_PER_MS;
+    return cpuMicros(pid) / MICROS_PER_MS;
   } finally {
     await stop();
   }

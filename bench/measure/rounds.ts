@@ -1,3 +1,4 @@
+import { Stop } from "../../scripts/host/stop.ts";
 import { MICROS_PER_MS } from "../clock.ts";
 import type { LoadGenerator } from "../host/load-generator.ts";
 import type { Job, LoadFigures } from "../load/job.ts";
@@ -33,7 +34,7 @@ export interface LoadReport {
 }
 
 /** An answer was wrong: what was measured says nothing. */
-export class WrongAnswer extends Error {
+export class WrongAnswer extends Stop {
   override name = "WrongAnswer";
 }
 

@@ -1,10 +1,10 @@
 import { execFileSync } from "node:child_process";
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from "node:fs";
-import { createRequire } from "node:module";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { projectDir, relayVersion } from "../../scripts/host/project.ts";
 import { MICROS_PER_MS, machineMicros } from "../clock.ts";
+import { workerdVersion } from "../host/workerd.ts";
 import { median } from "../measure/statistics.ts";
 
 const BYTES_PER_GB = 1_000_000_000;
@@ -30,7 +30,6 @@ export interface Environment {
 }
 
 export function environment(dataDir: string): Environment {
-  const workerd = createRequire(import.meta.url)("workerd/package.json") as { version: string };
   return {
     takenAt: new Date().toISOString(),
     version: relayVersion(),
@@ -41,7 +40,7 @@ export function environment(dataDir: string): Environment {
     memoryGb: Math.round(totalmem() / BYTES_PER_GB),
     kernel: release(),
     node: process.versions.node,
-    workerd: workerd.version,
+    workerd: workerdVersion(),
     dataDir,
     flushMs: flushMs(dataDir),
   };

@@ -1,6 +1,6 @@
 import type { FigureName, LoadReport } from "../measure/rounds.ts";
-import { median, roundsOf, spread } from "../measure/statistics.ts";
-import type { Budget, ScenarioReport } from "../scenarios/scenario.ts";
+import { median, ratio, roundsOf, spread } from "../measure/statistics.ts";
+import { BASE, type Budget, RELAY, type ScenarioReport } from "../scenarios/scenario.ts";
 import { percent, shown, table } from "./table.ts";
 
 const COLUMNS: { title: string; figure: FigureName }[] = [
@@ -15,7 +15,20 @@ const COLUMNS: { title: string; figure: FigureName }[] = [
 
 /** A scenario as tables for people, medians over the rounds. */
 export function scenarioText({ name, title, loads }: ScenarioReport): string {
-  return [`## ${name}: ${title}`, ...loads.map(loadText)].join("\n\n");
+  const compared = loads.flatMap(comparisonText);
+  return [`## ${name}: ${title}`, ...loads.map(loadText), ...compared].join("\n\n");
+}
+
+/** The relay against the older commit; nothing where there is none. */
+function comparisonText(report: LoadReport): string[] {
+  if (roundsOf(report, BASE, "p50Ms").length === 0) return [];
+  const rows = COLUMNS.flatMap(({ title, figure }) => {
+    const compared = ratio(report, RELAY, BASE, figure);
+    return compared.figure === null
+      ? []
+      : [[title, shown(compared.figure), percent(compared.spread)]];
+  });
+  return [table([[`${report.load}: relay to base`, "ratio", "noise"], ...rows])];
 }
 
 function loadText(report: LoadReport): string {
@@ -30,7 +43,7 @@ function loadText(report: LoadReport): string {
       subject,
       ...measured.map(({ figure }) => shown(medianOf(report, subject, figure))),
       shown(added),
-      percent(spread(roundsOf(report, subject, "requestsPerS"))),
+      percent(spread(roundsOf(report, subject, "p50Ms"))),
       shown(medianOf(report, subject, "generatorCores")),
     ];
   });

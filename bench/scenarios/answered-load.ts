@@ -38,7 +38,7 @@ export async function answeredLoad(
       connections: CONNECTIONS,
       warmMs,
       forMs: effort.closedMs,
-      anyCaller: false,
+      callersBy: "connection",
     }),
   );
   const open = await alternate(

@@ -53,7 +53,7 @@ export default {
             connections: CONNECTIONS,
             warmMs: effort.warmMs,
             forMs: effort.closedMs,
-            anyCaller: false,
+            callersBy: "connection",
           }),
         );
         const open = await alternate(

@@ -15,6 +15,8 @@ export interface Subject {
 
 /** The name of the subject that budgets are about. */
 export const RELAY = "relay";
+/** The older commit where two are compared. */
+export const BASE = "base";
 
 /** How long things are measured. */
 export interface Effort {
@@ -28,6 +30,8 @@ export interface Effort {
   /** Part of the pool's accounts and keys. */
   poolScale: number;
   startUps: number;
+  /** Part of the times for which costs are counted. */
+  costScale: number;
 }
 
 /** What a scenario works with. */

@@ -8,12 +8,14 @@ export const EVENT_BYTES = 120;
 export const TIME_MARK = '"@';
 export const TIME_DIGITS = 16;
 
+export const ANSWER_OUTPUT_TOKENS = 387;
+
 const USAGE = {
   input_tokens: 412,
   cache_creation_input_tokens: 96,
   cache_read_input_tokens: 12_288,
   cache_creation: { ephemeral_5m_input_tokens: 96, ephemeral_1h_input_tokens: 0 },
-  output_tokens: 387,
+  output_tokens: ANSWER_OUTPUT_TOKENS,
   service_tier: "standard",
 };
 const MESSAGE = {
@@ -38,13 +40,13 @@ export function jsonBody(): Buffer {
 }
 
 /**
- * The events of a streamed answer: `message_start` first, `message_stop` last, and text between.
- *
- * @param delta the text of a delta; padded to {@link EVENT_BYTES} where it is shorter
+ * The events of a streamed answer: `message_start` first, `message_stop` last, and text between, in
+ * events of {@link EVENT_BYTES}, or a few more where they carry a time.
  */
-export function streamEvents(count: number): {
+export function streamEvents(): {
   opening: Buffer[];
   delta: Buffer;
+  timedDelta: Buffer;
   closing: Buffer[];
 } {
   const opening = [
@@ -67,18 +69,12 @@ export function streamEvents(count: number): {
     }),
     event("message_stop", {}),
   ];
-  if (count <= opening.length + closing.length) throw new Error("a stream of no text");
-  return { opening, delta: deltaEvent("0".repeat(TIME_DIGITS)), closing };
+  const delta = textEvent(".".repeat(EVENT_BYTES - textEvent("").length));
+  return { opening, delta, timedDelta: textEvent(`@${"0".repeat(TIME_DIGITS)}`), closing };
 }
 
-/** A text event that carries a time of {@link TIME_DIGITS} digits. */
-function deltaEvent(time: string): Buffer {
-  const made = (padding: string) =>
-    event("content_block_delta", {
-      index: 0,
-      delta: { type: "text_delta", text: `@${time}${padding}` },
-    });
-  return made(".".repeat(Math.max(0, EVENT_BYTES - made("").length)));
+function textEvent(text: string): Buffer {
+  return event("content_block_delta", { index: 0, delta: { type: "text_delta", text } });
 }
 
 function event(type: string, fields: object): Buffer {

@@ -1,5 +1,5 @@
 import { createServer, type Socket } from "node:net";
-import { machineMicros } from "../clock.ts";
+import { MICROS_PER_MS, machineMicros } from "../clock.ts";
 import { MessageReader } from "../http/message-reader.ts";
 import {
   BURST_EVENTS,
@@ -22,15 +22,15 @@ const unauthorised = answerOf(
   401,
   Buffer.from('{"type":"error","error":{"type":"authentication_error","message":"no account"}}'),
 );
-const { opening, delta, closing } = streamEvents(BURST_EVENTS);
+const { opening, delta, timedDelta, closing } = streamEvents();
 const streamHead = Buffer.from(`HTTP/1.1 200 OK\r\n${common}\r\n${STREAM_HEADERS}\r\n\r\n`);
 const firstChunks = Buffer.concat([streamHead, ...opening.map(chunk)]);
 const lastChunks = Buffer.concat([...closing.map(chunk), LAST_CHUNK]);
-const deltaChunk = chunk(delta);
-const timeAt = deltaChunk.indexOf(TIME_MARK, 0, "latin1") + TIME_MARK.length;
+const timedChunk = chunk(timedDelta);
+const timeAt = timedChunk.indexOf(TIME_MARK, 0, "latin1") + TIME_MARK.length;
 const deltas = BURST_EVENTS - opening.length - closing.length;
 /** Each event is a chunk of its own, as upstream sends them; all of them go in one write. */
-const burst = Buffer.concat([firstChunks, ...Array(deltas).fill(deltaChunk), lastChunks]);
+const burst = Buffer.concat([firstChunks, ...Array(deltas).fill(chunk(delta)), lastChunks]);
 
 /** The fake upstream of the benchmark, in a process of its own: it says its port, and answers. */
 const server = createServer({ noDelay: true }, (socket) => {
@@ -64,26 +64,27 @@ function answer(socket: Socket, head: string): void {
   else pace(socket, new URLSearchParams(query));
 }
 
-/** Sends an event each `every` ms, `events` times. */
+/** Sends an event each `every` ms, `events` times: at their times, so that a late one delays no other. */
 function pace(socket: Socket, query: URLSearchParams): void {
-  let left = Number(query.get("events"));
+  const events = Number(query.get("events"));
+  const everyMicros = Number(query.get("every")) * MICROS_PER_MS;
+  const beganAt = machineMicros();
+  let sent = 0;
+  const dueAt = () => beganAt + (sent + 1) * everyMicros;
+  const wait = () => {
+    setTimeout(send, Math.max(0, Math.round((dueAt() - machineMicros()) / MICROS_PER_MS)));
+  };
+  const send = () => {
+    if (socket.destroyed) return;
+    const stamped = Buffer.from(timedChunk);
+    stamped.write(String(machineMicros()).padStart(TIME_DIGITS, "0"), timeAt, "latin1");
+    socket.write(stamped);
+    sent += 1;
+    if (sent < events) wait();
+    else socket.write(lastChunks);
+  };
   socket.write(firstChunks);
-  const timer = setInterval(
-    () => {
-      if (socket.destroyed) {
-        clearInterval(timer);
-        return;
-      }
-      const stamped = Buffer.from(deltaChunk);
-      stamped.write(String(machineMicros()).padStart(TIME_DIGITS, "0"), timeAt, "latin1");
-      socket.write(stamped);
-      left -= 1;
-      if (left > 0) return;
-      clearInterval(timer);
-      socket.write(lastChunks);
-    },
-    Number(query.get("every")),
-  );
+  wait();
 }
 
 function answerOf(status: number, body: Buffer): Buffer {

@@ -10,9 +10,11 @@ import type {
   NewCredential,
   NotServing,
 } from "./contract.ts";
-import { CredentialKeeper, needsRelogin, UNKNOWN_ACCOUNT } from "./credential-keeper.ts";
-import { type Lesson, learn } from "./learning.ts";
+import { CredentialKeeper } from "./credential-keeper.ts";
+import { begunRests, type Lesson, learn } from "./learning.ts";
 import { Login } from "./login.ts";
+import { needsRelogin, UNKNOWN_ACCOUNT } from "./not-serving.ts";
+import { type Resealed, Resealer } from "./resealer.ts";
 import { Slots } from "./slots.ts";
 import { AccountRows, type AccountState, type CredentialRow } from "./state.ts";
 
@@ -46,7 +48,9 @@ export class Account {
   readonly #keeper: CredentialKeeper;
   readonly #login: Login;
   readonly #slots: Slots;
+  readonly #resealer: Resealer;
   #flushing: Promise<void> | null = null;
+  #isBeingMade = false;
   /** The row as it was last saved, to tell whether anything in it has changed since. */
   #savedRow = "";
 
@@ -56,6 +60,7 @@ export class Account {
     this.#keeper = new CredentialKeeper(deps, this.#rows, () => this.#resave());
     this.#login = new Login(deps, this.#rows, this.#keeper);
     this.#slots = new Slots(deps.storage.sql, deps.now);
+    this.#resealer = new Resealer(deps, this.#rows, this.#keeper);
   }
 
   /** Makes the account. @returns null where this object holds one already */
@@ -64,10 +69,15 @@ export class Account {
     credential: NewCredential,
     proxy: AccountProxy | null,
   ): Promise<RosterRow | null> {
-    if (this.#rows.state() !== null) return null;
-    await this.#keeper.store(credential);
-    if (proxy !== null) await this.#keeper.storeProxy(proxy);
-    return this.#becomeLive(settings, null);
+    if (this.#rows.state() !== null || this.#isBeingMade) return null;
+    this.#isBeingMade = true;
+    try {
+      await this.#keeper.store(credential);
+      if (proxy !== null) await this.#keeper.storeProxy(proxy);
+      return await this.#becomeLive(settings, null);
+    } finally {
+      this.#isBeingMade = false;
+    }
   }
 
   /** Makes the account of a finished login. @returns null where none is waiting here */
@@ -118,6 +128,10 @@ export class Account {
     if (next === state) return null;
     if (next.trouble !== state.trouble && next.trouble !== null) {
       this.#deps.log("error", "account.unusable", { reason: next.trouble.kind });
+    }
+    for (const { scope, untilMs, reason } of begunRests(state, next, lesson.atMs)) {
+      const until = new Date(untilMs).toISOString();
+      this.#deps.log("warn", "account.cooling_down", { scope, until, reason });
     }
     return this.#save(next);
   }
@@ -175,6 +189,8 @@ export class Account {
       const message = "This account has no refresh token, so there is nothing to refresh.";
       return fail({ kind: "refresh_failed", message, retryAtMs: null });
     }
+    const refused = this.#keeper.refusesToRefresh(row);
+    if (refused !== null) return fail(refused);
     this.#rows.putState({ ...state, refresh: UNTRIED.refresh });
     const refreshed = await this.#refreshed();
     if (!refreshed.ok) return refreshed;
@@ -183,6 +199,16 @@ export class Account {
     if (after.refresh.failures === 0) return ok(this.#rowOf(after));
     const message = `The refresh failed (${after.refresh.lastError}). The credential in use still works.`;
     return fail({ kind: "refresh_failed", message, retryAtMs: after.refresh.notBeforeMs });
+  }
+
+  /** Seals its secrets under the key in use now. */
+  async reseal(): Promise<Result<Resealed, NotServing>> {
+    if (this.#rows.state() === null) return fail(UNKNOWN_ACCOUNT);
+    const resealed = await this.#resealer.run(() => this.#resave());
+    if (!resealed.ok) return resealed;
+    if (resealed.value) this.#deps.log("info", "account.resealed");
+    await this.flush();
+    return ok({ isChanged: resealed.value, under: this.#deps.vault.kid });
   }
 
   /** Removes the account, for good: from the roster first, so that no one chooses it any more. */
@@ -250,7 +276,7 @@ export class Account {
   async #replaceRejected(row: CredentialRow): Promise<Result<Credential, NotServing>> {
     const fresh = this.#deps.now() - row.storedAtMs < FRESH_CREDENTIAL_MS;
     if (row.sealedRefresh === null || (row.refreshed && fresh)) return this.#rejected();
-    const refreshed = await this.#refreshed();
+    const refreshed = await this.#refreshed(true);
     // The refresh failed and the old credential still has time: but upstream has just refused it.
     if (refreshed.ok && refreshed.value.generation === row.generation) {
       const message = "Upstream refused its credential, and it could not be refreshed.";
@@ -285,8 +311,8 @@ export class Account {
     return fail({ kind: "credential_rejected", message, retryAtMs: null });
   }
 
-  async #refreshed(): Promise<Result<Credential, NotServing>> {
-    const refreshed = await this.#keeper.refresh();
+  async #refreshed(isRefused = false): Promise<Result<Credential, NotServing>> {
+    const refreshed = await this.#keeper.refresh(isRefused);
     return refreshed.ok ? this.#keeper.open(refreshed.value) : refreshed;
   }
 

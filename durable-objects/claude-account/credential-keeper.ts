@@ -2,9 +2,22 @@ import type { UnsealError } from "../../src/accounts/vault.ts";
 import type { AccountProxy, NoEgress } from "../../src/egress/egress.ts";
 import { EGRESS_WORDS, EgressFailed } from "../../src/egress/fault.ts";
 import { fail, ok, type Result } from "../../src/result.ts";
-import { type Fetch, refreshTokens, type TokenError } from "../../src/upstream/oauth.ts";
+import {
+  type Fetch,
+  refreshTokens,
+  type TokenError,
+  type TokenSet,
+} from "../../src/upstream/oauth.ts";
 import type { AccountDependencies, Credential, NewCredential, NotServing } from "./contract.ts";
-import type { AccountRows, CredentialRow } from "./state.ts";
+import {
+  iso,
+  needsRelogin,
+  refreshUnsettled,
+  spentUnanswered,
+  UNKNOWN_ACCOUNT,
+  unsealFailure,
+} from "./not-serving.ts";
+import type { AccountRows, AccountState, CredentialRow } from "./state.ts";
 
 /** A credential with less validity left is refreshed before it is handed out. */
 export const REFRESH_SKEW_MS = 10_000;
@@ -32,6 +45,11 @@ export class CredentialKeeper {
     this.#deps = deps;
     this.#rows = rows;
     this.#onRefreshEnd = onRefreshEnd;
+  }
+
+  /** The refresh in flight, or null. It never rejects for upstream's sake. */
+  get refreshing(): Promise<unknown> | null {
+    return this.#refreshing;
   }
 
   /** Seals and stores a credential. It is on disk before this resolves, and so before anyone uses it. */
@@ -62,6 +80,7 @@ export class CredentialKeeper {
       refreshed,
     };
     this.#rows.putCredential(row);
+    this.#rows.clearRefreshBegun();
     return row;
   }
 
@@ -92,13 +111,37 @@ export class CredentialKeeper {
     if (row.expiresAtMs === null || row.sealedRefresh === null) return null;
     const state = this.#rows.state();
     if (state === null || state.trouble?.kind === "needs_relogin") return null;
+    if (this.#unsettledSinceMs() !== null)
+      return Math.max(row.expiresAtMs, this.#restsUntilMs(state));
     const lifetimeMs = Math.max(0, row.expiresAtMs - row.storedAtMs);
     const aheadMs = Math.min(REFRESH_AHEAD_MS, lifetimeMs * REFRESH_AHEAD_SHARE);
     // Derived from the row, not from chance, so that asking twice gives the same time.
     const jitter = ((row.storedAtMs % 997) / 997) * REFRESH_JITTER_SHARE;
     const dueAtMs = row.expiresAtMs - REFRESH_SKEW_MS - aheadMs * (1 - jitter);
     // Whole milliseconds, as alarms are: one that fires a fraction early would find nothing due.
-    return Math.max(Math.floor(dueAtMs), state.refresh.notBeforeMs, this.#alarmRestsUntilMs);
+    return Math.max(Math.floor(dueAtMs), this.#restsUntilMs(state));
+  }
+
+  #restsUntilMs({ refresh }: AccountState): number {
+    return Math.max(refresh.notBeforeMs, this.#alarmRestsUntilMs);
+  }
+
+  /**
+   * When a refresh began whose outcome nobody will learn any more: the object was evicted, or no
+   * answer came. Its refresh token may be used up, and upstream ends the whole login where a token is
+   * used twice. So the access token goes on being used, and only once it has run out, and nothing is
+   * left to lose, is the refresh token sent again.
+   */
+  #unsettledSinceMs(): number | null {
+    return this.#refreshing === null ? this.#rows.refreshBegunAtMs() : null;
+  }
+
+  /** Why a refresh is not to be tried now although the operator asks for it; null: it may be. */
+  refusesToRefresh(row: CredentialRow): NotServing | null {
+    const sinceMs = this.#unsettledSinceMs();
+    const { expiresAtMs } = row;
+    if (sinceMs === null || expiresAtMs === null || expiresAtMs <= this.#deps.now()) return null;
+    return refreshUnsettled(sinceMs, expiresAtMs);
   }
 
   /** The account's way out: through its proxy where it has one, and then no other. */
@@ -140,9 +183,14 @@ export class CredentialKeeper {
   /**
    * Refreshes in single flight: whoever calls while one runs gets that one's result.
    *
+   * @param isRefused upstream no longer takes the access token, so there is nothing left to lose
    * @returns the stored row, new or (where the refresh failed and the old one still holds) the old
    */
-  refresh(): Promise<Result<CredentialRow, NotServing>> {
+  refresh(isRefused: boolean): Promise<Result<CredentialRow, NotServing>> {
+    const row = this.#rows.credential();
+    if (!isRefused && row !== null && this.refusesToRefresh(row) !== null) {
+      return Promise.resolve(ok(row));
+    }
     this.#refreshing ??= this.#refreshOnce().finally(() => {
       this.#refreshing = null;
       this.#onRefreshEnd();
@@ -164,16 +212,35 @@ export class CredentialKeeper {
     const egress = this.egress();
     if (!egress.ok) return this.#cannotTry({ ...egress.error, retryAtMs: null });
 
-    const refreshed = await refreshTokens(egress.value, oauth, opened.value, now());
-    if (!refreshed.ok) {
-      const replaced = this.#replacedMeanwhile(row);
-      return replaced ?? this.#refreshFailed(row, refreshed.error);
+    const replacedBefore = this.#replacedMeanwhile(row);
+    if (replacedBefore !== null) return replacedBefore;
+    const begunBeforeAtMs = this.#rows.refreshBegunAtMs();
+    if (begunBeforeAtMs !== null) {
+      log("warn", "account.refresh_repeated", { unansweredSince: iso(begunBeforeAtMs) });
     }
-    const tokens = refreshed.value;
+    // On disk before anything is sent: should this object be evicted, the next one knows.
+    this.#rows.putRefreshBegun(now());
+    await storage.sync();
+    const refreshed = await refreshTokens(egress.value, oauth, opened.value, now());
+    if (refreshed.ok) return this.#refreshSucceeded(row, opened.value, refreshed.value);
+    const replaced = this.#replacedMeanwhile(row);
+    if (replaced !== null) return replaced;
+    const { error } = refreshed;
+    const isSettled = error.kind !== "unreachable" || !error.mayBeSpent;
+    if (isSettled && begunBeforeAtMs === null) this.#rows.clearRefreshBegun();
+    return this.#refreshFailed(row, error, begunBeforeAtMs);
+  }
+
+  async #refreshSucceeded(
+    row: CredentialRow,
+    refreshToken: string,
+    tokens: TokenSet,
+  ): Promise<Result<CredentialRow, NotServing>> {
+    const { log, storage } = this.#deps;
     const renewed: NewCredential = {
       kind: row.kind,
       access: tokens.accessToken,
-      refresh: tokens.refreshToken ?? opened.value,
+      refresh: tokens.refreshToken ?? refreshToken,
       expiresAtMs: tokens.expiresAtMs,
       scopes: tokens.scopes.length > 0 ? tokens.scopes : row.scopes,
     };
@@ -213,8 +280,18 @@ export class CredentialKeeper {
     return fail(reason);
   }
 
-  #refreshFailed(row: CredentialRow, error: TokenError): Result<CredentialRow, NotServing> {
-    if (error.kind === "invalid_grant") return this.#relogin(error.message);
+  /** @param begunBeforeAtMs when an earlier refresh of the same token began that was never settled */
+  #refreshFailed(
+    row: CredentialRow,
+    error: TokenError,
+    begunBeforeAtMs: number | null,
+  ): Result<CredentialRow, NotServing> {
+    if (error.kind === "invalid_grant") {
+      const { message } = error;
+      return this.#relogin(
+        begunBeforeAtMs === null ? message : spentUnanswered(message, begunBeforeAtMs),
+      );
+    }
     const { now, log } = this.#deps;
     const state = this.#rows.state();
     if (state === null) return fail(UNKNOWN_ACCOUNT);
@@ -255,29 +332,3 @@ export class CredentialKeeper {
 }
 
 type SealedPair = Pick<CredentialRow, "sealedAccess" | "sealedRefresh">;
-
-export const UNKNOWN_ACCOUNT: NotServing = {
-  kind: "account_unknown",
-  message: "There is no such account.",
-  retryAtMs: null,
-};
-
-export function needsRelogin(detail: string): NotServing {
-  const message = `Its login has ended: log in again. ${detail}`.trim();
-  return { kind: "needs_relogin", message, retryAtMs: null };
-}
-
-function unsealFailure(error: UnsealError): NotServing {
-  return error.kind === "other_key"
-    ? {
-        kind: "other_encryption_key",
-        message:
-          "Its credential was stored under another ENCRYPTION_KEY. Put that key back, or into ENCRYPTION_KEY_PREVIOUS.",
-        retryAtMs: null,
-      }
-    : {
-        kind: "damaged_credential",
-        message: "Its stored credential cannot be read. Add the account again.",
-        retryAtMs: null,
-      };
-}

@@ -32,7 +32,7 @@ export interface Lesson {
  */
 export function learn(state: AccountState, lesson: Lesson): AccountState {
   const { verdict, family, atMs } = lesson;
-  const next = withWindows(state, lesson.windows);
+  const next = withWindows(state, lesson.windows, atMs);
   switch (verdict.kind) {
     case "served":
     case "passed":
@@ -68,9 +68,21 @@ export function learn(state: AccountState, lesson: Lesson): AccountState {
   }
 }
 
-function withWindows(state: AccountState, windows: Windows): AccountState {
+/** The rests that a lesson began; one that only grew longer is not among them. */
+export function begunRests(
+  before: AccountState,
+  after: AccountState,
+  atMs: number,
+): StoredCoolDown[] {
+  const rests = new Set(
+    before.coolDowns.filter(({ untilMs }) => untilMs > atMs).map(({ scope }) => scope),
+  );
+  return after.coolDowns.filter(({ scope, untilMs }) => untilMs > atMs && !rests.has(scope));
+}
+
+function withWindows(state: AccountState, windows: Windows, atMs: number): AccountState {
   if (!windowsMoved(state.windows, windows)) return state;
-  return { ...state, windows: mergeWindows(state.windows, windows) };
+  return { ...state, windows: mergeWindows(state.windows, windows, atMs) };
 }
 
 /**

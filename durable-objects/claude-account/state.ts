@@ -85,6 +85,10 @@ const SCHEMA = `
     ends_at_ms INTEGER NOT NULL,
     profile TEXT
   );
+  CREATE TABLE IF NOT EXISTS refresh_begun (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    at_ms INTEGER NOT NULL
+  );
   CREATE TABLE IF NOT EXISTS slots (request_id TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS outbox (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL);
 `;
@@ -153,6 +157,23 @@ export class AccountRows {
       row.storedAtMs,
       row.refreshed ? 1 : 0,
     );
+  }
+
+  /**
+   * When the stored refresh token was first sent without an outcome that is known, or null. After the
+   * object has been evicted, this is all that is left of a refresh that was under way.
+   */
+  refreshBegunAtMs(): number | null {
+    return this.#one<{ at_ms: number }>("SELECT at_ms FROM refresh_begun")?.at_ms ?? null;
+  }
+
+  /** The first one stays: it is the one that may have used up the token. */
+  putRefreshBegun(atMs: number): void {
+    this.#storage.sql.exec("INSERT OR IGNORE INTO refresh_begun (one, at_ms) VALUES (1, ?)", atMs);
+  }
+
+  clearRefreshBegun(): void {
+    this.#storage.sql.exec("DELETE FROM refresh_begun");
   }
 
   sealedProxy(): string | null {

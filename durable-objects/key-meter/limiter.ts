@@ -14,6 +14,14 @@ export interface LimitsInUse {
   familyCostThisWeek: { family: ModelFamily; spent: number; resetAtMs: number | null } | null;
 }
 
+/** A request that runs. */
+export interface OpenRequest {
+  startedAtMs: number;
+  leaseUntilMs: number;
+  /** As it was asked for. */
+  model: string;
+}
+
 /**
  * The limits of one key, exact under concurrency: an object runs one thing at a time, and a request
  * counts from the moment it is let in.
@@ -21,8 +29,8 @@ export interface LimitsInUse {
 export class Limiter {
   readonly #sql: SqlStorage;
   readonly #spending: Spending;
-  /** Open requests by id, with the end of their lease. */
-  readonly #open: Map<string, number>;
+  /** Open requests by id. */
+  readonly #open: Map<string, OpenRequest>;
   #window: SlidingWindow | null = null;
 
   constructor(sql: SqlStorage) {
@@ -30,16 +38,30 @@ export class Limiter {
     this.#spending = new Spending(sql);
     this.#open = new Map(
       sql
-        .exec<{ id: string; lease_until_ms: number }>(
-          "SELECT id, lease_until_ms FROM requests WHERE state = 'open'",
+        .exec<{ id: string; started_at_ms: number; lease_until_ms: number; model: string }>(
+          "SELECT id, started_at_ms, lease_until_ms, model FROM requests WHERE state = 'open'",
         )
         .toArray()
-        .map((row) => [row.id, row.lease_until_ms]),
+        .map(({ id, started_at_ms, lease_until_ms, model }) => [
+          id,
+          { startedAtMs: started_at_ms, leaseUntilMs: lease_until_ms, model },
+        ]),
     );
   }
 
-  isOpen(id: string): boolean {
-    return this.#open.has(id);
+  /** How many requests are open. */
+  get open(): number {
+    return this.#open.size;
+  }
+
+  /** A request that was let in and has not ended, or null. */
+  findOpen(id: string): OpenRequest | null {
+    return this.#open.get(id) ?? null;
+  }
+
+  /** Whether half of what may run at once is running. */
+  isTight({ concurrency }: KeyLimits): boolean {
+    return concurrency !== null && this.#open.size * 2 >= concurrency;
   }
 
   /** Which limit refuses a request for this model now, or null. */
@@ -52,9 +74,11 @@ export class Limiter {
   }
 
   /** Counts a request that was let in. */
-  admit(limits: KeyLimits, id: string, leaseUntilMs: number, nowMs: number): void {
-    this.#open.set(id, leaseUntilMs);
-    if (limits.window !== null) this.#windowOf(limits.window.minutes, nowMs, id).begin(id, nowMs);
+  admit(limits: KeyLimits, id: string, request: OpenRequest): void {
+    const { startedAtMs } = request;
+    this.#open.set(id, request);
+    if (limits.window === null) return;
+    this.#windowOf(limits.window.minutes, startedAtMs, id).begin(id, startedAtMs);
   }
 
   /** Counts what a request used, once it has ended. */
@@ -70,7 +94,9 @@ export class Limiter {
 
   /** Forgets leases that ran out. */
   sweep(nowMs: number): void {
-    for (const [id, leaseUntilMs] of this.#open) if (leaseUntilMs <= nowMs) this.#open.delete(id);
+    for (const [id, { leaseUntilMs }] of this.#open) {
+      if (leaseUntilMs <= nowMs) this.#open.delete(id);
+    }
   }
 
   inUse(limits: KeyLimits, nowMs: number): LimitsInUse {

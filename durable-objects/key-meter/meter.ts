@@ -2,18 +2,19 @@ import type { KeyLimits } from "../../src/keys/key-limits.ts";
 import { type KeyPolicy, type PolicyRefusal, refusalOf } from "../../src/keys/key-record.ts";
 import type { StoredKey } from "../../src/keys/key-store.ts";
 import type { LimitRefusal } from "../../src/keys/limit-refusal.ts";
-import type { Settlement } from "../../src/relay/settlement.ts";
+import type { Bill, Settlement } from "../../src/relay/settlement.ts";
 import { firstIdOf } from "../../src/request-id.ts";
 import { fail, ok, type Result } from "../../src/result.ts";
 import { migrate } from "../migrate.ts";
 import { Limiter, type LimitsInUse } from "./limiter.ts";
+import { type LedgerPost, Outbox } from "./outbox.ts";
 import { Pins } from "./pins.ts";
 import { type RequestRecord, readRequests } from "./request-record.ts";
 import {
+  COMPLETE_REQUEST,
   DELETE_FOLDED,
   FOLD_INTO_HOURLY,
   FOLD_INTO_LIFETIME,
-  MODEL_OF_REQUEST,
   SCHEMA_STEPS,
 } from "./schema.ts";
 import { readUsage, type UsageReport } from "./usage-report.ts";
@@ -24,6 +25,8 @@ const LEASE_MS = 15 * 60_000;
 const KEEP_ROWS_MS = 60 * 60_000;
 /** How often leases are swept while requests are open. */
 const SWEEP_EVERY_MS = 60_000;
+/** How often rows are folded: an alarm that comes to deliver would else write sums for a few rows. */
+const FOLD_EVERY_MS = 10 * 60_000;
 const MINUTE_MS = 60_000;
 const FIRST_ERROR_STATUS = 400;
 /** How long a thread's messages are remembered: upstream documents no lifetime. */
@@ -41,7 +44,9 @@ export interface KeyUse {
   model: string | null;
 }
 
-export interface Admission extends KeyUse {
+export interface Admission extends Omit<KeyUse, "policy"> {
+  /** Null: as the meter knows it, since this isolate told it before. */
+  policy: KeyPolicy | null;
   requestId: string;
   model: string;
   /** The message that a thread request continues, if any. */
@@ -56,6 +61,8 @@ export interface Admitted {
   threadAccountId: string | null;
   /** The account that the session is on; null where there is none. */
   pinnedTo: string | null;
+  /** So much runs at once that the next one may be waiting for this one's end. */
+  isTight: boolean;
 }
 
 /** What one isolate has for a meter at one moment: one call carries it all. */
@@ -93,12 +100,15 @@ export class Meter {
   readonly #now: () => number;
   readonly #limiter: Limiter;
   readonly #pins: Pins;
+  readonly #outbox: Outbox;
+  #sweptAtMs = 0;
+  #foldedAtMs = 0;
   /** When the alarm is set for; null: not set. Undefined until it was asked. */
   #alarmAtMs: number | null | undefined;
   #policy: KeyPolicy | null;
   #activatedAtMs: number | null;
 
-  constructor(storage: MeterStorage, now: () => number) {
+  constructor(storage: MeterStorage, now: () => number, ledger: LedgerPost) {
     this.#storage = storage;
     this.#now = now;
     migrate(storage, SCHEMA_STEPS);
@@ -107,13 +117,21 @@ export class Meter {
     this.#activatedAtMs = stored?.activated_at_ms ?? null;
     this.#limiter = new Limiter(storage.sql);
     this.#pins = new Pins(storage.sql);
+    this.#outbox = new Outbox(storage.sql, now, ledger);
   }
 
-  /** Takes what has ended, then lets in what may pass. @returns an answer for each admission */
-  async exchange({ settlements, admissions }: MeterBatch): Promise<AdmissionAnswer[]> {
+  /**
+   * Takes what has ended, then lets in what may pass.
+   *
+   * @returns an answer for each admission; null where none was let in, since the meter was never told
+   *   the key's policy
+   */
+  async exchange({ settlements, admissions }: MeterBatch): Promise<AdmissionAnswer[] | null> {
     for (const settlement of settlements) this.settle(settlement);
+    if (this.#policy === null && admissions.some(({ policy }) => policy === null)) return null;
     const answers = admissions.map((admission) => this.#admit(admission));
     if (answers.some(({ ok: isIn }) => isIn)) await this.#wakeWithin(SWEEP_EVERY_MS);
+    if (settlements.length > 0) await this.#wakeToDeliver();
     return answers;
   }
 
@@ -127,9 +145,11 @@ export class Meter {
   #admit(admission: Admission): AdmissionAnswer {
     const { requestId, model, session } = admission;
     const nowMs = this.#now();
-    if (!this.#limiter.isOpen(requestId)) {
-      const { limits } = this.#newest(admission.policy);
-      const refusal = this.check(admission) ?? this.#limiter.refusal(limits, model, nowMs);
+    if (this.#limiter.findOpen(requestId) === null) {
+      const policy = this.#newest(admission.policy);
+      const { limits } = policy;
+      const refusal =
+        this.check({ ...admission, policy }) ?? this.#limiter.refusal(limits, model, nowMs);
       if (refusal !== null) return fail(refusal);
       const leaseUntilMs = nowMs + LEASE_MS;
       const { rowsWritten } = this.#storage.sql.exec(
@@ -141,12 +161,14 @@ export class Meter {
         model,
       );
       // A repeated call may arrive when its request has ended already: that runs no more.
-      if (rowsWritten > 0) this.#limiter.admit(limits, requestId, leaseUntilMs, nowMs);
+      const request = { startedAtMs: nowMs, leaseUntilMs, model };
+      if (rowsWritten > 0) this.#limiter.admit(limits, requestId, request);
       this.#activate(nowMs);
     }
     return ok({
       threadAccountId: this.#threadAccount(admission.previousMessageId),
       pinnedTo: session === null ? null : this.#pins.use(session, admission.accountId, nowMs),
+      isTight: this.#limiter.isTight(this.#newest(admission.policy).limits),
     });
   }
 
@@ -196,16 +218,8 @@ export class Meter {
    * @returns false where the row was settled before, or is not known
    */
   settle({ requestId, bill, ...end }: Settlement): boolean {
-    const rows = this.#storage.sql.exec<{ started_at_ms: number; model: string }>(
-      `UPDATE requests SET
-         state = 'settled', outcome = ?2, status = ?3, account_id = ?4, attempts = ?5,
-         first_byte_ms = ?6, duration_ms = ?7, answered_model = ?8,
-         input_tokens = ?9, output_tokens = ?10, write_5m_tokens = ?11, write_1h_tokens = ?12,
-         read_tokens = ?13, web_searches = ?14, service_tier = ?15, speed = ?16,
-         inference_geo = ?17, estimated = ?18, cost_nano = ?19, price_id = ?20, price_known = ?21,
-         chosen_by = ?22
-       WHERE id = ?1 AND state <> 'settled'
-       RETURNING started_at_ms, ${MODEL_OF_REQUEST} AS model`,
+    const { rowsWritten } = this.#storage.sql.exec(
+      COMPLETE_REQUEST,
       requestId,
       end.outcome,
       end.status,
@@ -228,20 +242,32 @@ export class Meter {
       bill.priceId,
       bill.priceKnown ? 1 : 0,
       end.chosenBy,
+      this.#outbox.nextSeq,
     );
-    const [row] = rows.toArray();
-    if (row === undefined) return false;
-    const { tokens } = bill;
+    if (rowsWritten === 0) return false;
+    this.#outbox.note(requestId);
+    const request = this.#limiter.findOpen(requestId) ?? this.#requestRow(requestId);
     const used = {
-      tokens: Object.values(tokens).reduce((sum, count) => sum + count, 0),
+      tokens: tokensOf(bill),
       cost: bill.costNanoDollars,
-      model: row.model,
-      startedAtMs: row.started_at_ms,
+      model: bill.model ?? request.model,
+      startedAtMs: request.startedAtMs,
     };
     const nowMs = this.#now();
     this.#limiter.settle(requestId, used, nowMs);
     this.#follow(end, nowMs);
     return true;
+  }
+
+  /** For a request whose lease had run out, or that this object let in before it slept. */
+  #requestRow(requestId: string): { startedAtMs: number; model: string } {
+    const row = this.#storage.sql
+      .exec<{ started_at_ms: number; model: string }>(
+        "SELECT started_at_ms, model FROM requests WHERE id = ?",
+        requestId,
+      )
+      .one();
+    return { startedAtMs: row.started_at_ms, model: row.model };
   }
 
   /** A session that another account has served stays there: that is where its prompt cache is now. */
@@ -283,32 +309,68 @@ export class Meter {
     };
   }
 
-  /** Sweeps leases that ran out, folds what ended an hour ago, and sleeps when nothing is left. */
+  /**
+   * Sweeps leases that ran out, delivers to the ledger, folds what ended an hour ago, and sleeps when
+   * nothing is left.
+   */
   async alarm(): Promise<void> {
     this.#alarmAtMs = null;
-    const nowMs = this.#now();
-    const { sql } = this.#storage;
-    this.#limiter.sweep(nowMs);
-    this.#storage.transactionSync(() => {
-      sql.exec(
-        "UPDATE requests SET state = 'unsettled' WHERE state = 'open' AND lease_until_ms <= ?",
-        nowMs,
+    this.#sweep();
+    await this.#outbox.deliver();
+    this.#fold();
+    await this.#wakeToDeliver();
+    const [oldest] = this.#storage.sql
+      .exec<{ at: number }>("SELECT started_at_ms AS at FROM requests ORDER BY id LIMIT 1")
+      .toArray();
+    if (this.#limiter.open > 0) await this.#wakeWithin(SWEEP_EVERY_MS);
+    else if (oldest !== undefined) {
+      const foldAtMs = Math.max(
+        oldest.at + this.#keepRowsMs() + 1,
+        this.#foldedAtMs + FOLD_EVERY_MS,
       );
-      const cutoff = firstIdOf(nowMs - this.#keepRowsMs());
-      sql.exec(FOLD_INTO_HOURLY, cutoff);
-      sql.exec(FOLD_INTO_LIFETIME, cutoff);
-      sql.exec(DELETE_FOLDED, cutoff);
+      await this.#wakeWithin(foldAtMs - this.#now());
+    }
+  }
+
+  #sweep(): void {
+    const nowMs = this.#now();
+    if (nowMs - this.#sweptAtMs < SWEEP_EVERY_MS) return;
+    this.#sweptAtMs = nowMs;
+    this.#limiter.sweep(nowMs);
+    const { sql } = this.#storage;
+    const lost = sql
+      .exec<{ id: string }>(
+        "SELECT id FROM requests WHERE state = 'open' AND lease_until_ms <= ?",
+        nowMs,
+      )
+      .toArray();
+    this.#storage.transactionSync(() => {
+      for (const { id } of lost) {
+        sql.exec(
+          "UPDATE requests SET state = 'unsettled', swept_seq = ? WHERE id = ?",
+          this.#outbox.nextSeq,
+          id,
+        );
+        this.#outbox.note(id);
+      }
+    });
+  }
+
+  /** Only what the ledger has: what it has not would be gone. */
+  #fold(): void {
+    const nowMs = this.#now();
+    if (nowMs - this.#foldedAtMs < FOLD_EVERY_MS) return;
+    this.#foldedAtMs = nowMs;
+    const { sql } = this.#storage;
+    this.#storage.transactionSync(() => {
+      const upTo = [firstIdOf(nowMs - this.#keepRowsMs()), this.#outbox.deliveredSeq];
+      sql.exec(FOLD_INTO_HOURLY, ...upTo);
+      sql.exec(FOLD_INTO_LIFETIME, ...upTo);
+      sql.exec(DELETE_FOLDED, ...upTo);
       sql.exec("DELETE FROM threads WHERE made_at_ms < ?", nowMs - KEEP_THREADS_MS);
       this.#pins.prune(nowMs);
       sql.exec("DELETE FROM hourly WHERE hour_ms < ?", nowMs - KEEP_HOURLY_MS);
     });
-    const { open, oldest } = sql
-      .exec<{ open: number; oldest: number | null }>(
-        "SELECT COUNT(*) FILTER (WHERE state = 'open') AS open, MIN(started_at_ms) AS oldest FROM requests",
-      )
-      .one();
-    if (open > 0) await this.#wakeWithin(SWEEP_EVERY_MS);
-    else if (oldest !== null) await this.#wakeWithin(oldest + this.#keepRowsMs() + 1 - nowMs);
   }
 
   /** What a sliding window still counts is not folded. */
@@ -317,9 +379,11 @@ export class Meter {
     return Math.max(KEEP_ROWS_MS, minutes * MINUTE_MS);
   }
 
-  #newest(policy: KeyPolicy): KeyPolicy {
-    if (this.#policy === null || policy.version > this.#policy.version) this.configure(policy);
-    return this.#policy ?? policy;
+  #newest(policy: KeyPolicy | null): KeyPolicy {
+    if (policy !== null && policy.version > (this.#policy?.version ?? 0)) this.configure(policy);
+    const newest = this.#policy ?? policy;
+    if (newest === null) throw new Error("a meter was asked without a policy");
+    return newest;
   }
 
   #activate(nowMs: number): void {
@@ -345,6 +409,11 @@ export class Meter {
     return row?.account_id ?? null;
   }
 
+  async #wakeToDeliver(): Promise<void> {
+    const { dueAtMs } = this.#outbox;
+    if (dueAtMs !== null) await this.#wakeWithin(dueAtMs - this.#now());
+  }
+
   async #wakeWithin(delayMs: number): Promise<void> {
     const atMs = this.#now() + Math.max(0, delayMs);
     if (this.#alarmAtMs === undefined) this.#alarmAtMs = await this.#storage.getAlarm();
@@ -352,4 +421,14 @@ export class Meter {
     this.#alarmAtMs = atMs;
     await this.#storage.setAlarm(atMs);
   }
+}
+
+function tokensOf({ tokens }: Bill): number {
+  return (
+    tokens.inputTokens +
+    tokens.outputTokens +
+    tokens.cacheWrite5mTokens +
+    tokens.cacheWrite1hTokens +
+    tokens.cacheReadTokens
+  );
 }

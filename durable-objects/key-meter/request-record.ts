@@ -24,11 +24,19 @@ export interface RequestRecord {
     cacheWrite1h: number;
     cacheRead: number;
   };
+  webSearches: number;
+  /** What else the price depends on, as upstream told it. */
+  serviceTier: string | null;
+  speed: string | null;
+  inferenceGeo: string | null;
   estimated: boolean;
   costNanoDollars: number;
+  /** The price row that was used, and whether the model was listed. */
+  priceId: string | null;
+  priceKnown: boolean;
 }
 
-type RequestRow = {
+export type RequestRow = {
   id: string;
   started_at_ms: number;
   state: RequestRecord["state"];
@@ -46,8 +54,14 @@ type RequestRow = {
   write_5m_tokens: number;
   write_1h_tokens: number;
   read_tokens: number;
+  web_searches: number;
+  service_tier: string | null;
+  speed: string | null;
+  inference_geo: string | null;
   estimated: number;
   cost_nano: number;
+  price_id: string | null;
+  price_known: number;
 };
 
 /** The newest first. */
@@ -55,27 +69,37 @@ export function readRequests(sql: SqlStorage, limit: number): RequestRecord[] {
   return sql
     .exec<RequestRow>("SELECT * FROM requests ORDER BY id DESC LIMIT ?", limit)
     .toArray()
-    .map((row) => ({
-      id: row.id,
-      startedAtMs: row.started_at_ms,
-      state: row.state,
-      model: row.model,
-      answeredModel: row.answered_model,
-      outcome: row.outcome,
-      status: row.status,
-      accountId: row.account_id,
-      chosenBy: row.chosen_by,
-      attempts: row.attempts === null ? [] : (JSON.parse(row.attempts) as Attempt[]),
-      firstByteMs: row.first_byte_ms,
-      durationMs: row.duration_ms,
-      tokens: {
-        input: row.input_tokens,
-        output: row.output_tokens,
-        cacheWrite5m: row.write_5m_tokens,
-        cacheWrite1h: row.write_1h_tokens,
-        cacheRead: row.read_tokens,
-      },
-      estimated: row.estimated === 1,
-      costNanoDollars: row.cost_nano,
-    }));
+    .map(recordOf);
+}
+
+export function recordOf(row: RequestRow): RequestRecord {
+  return {
+    id: row.id,
+    startedAtMs: row.started_at_ms,
+    state: row.state,
+    model: row.model,
+    answeredModel: row.answered_model,
+    outcome: row.outcome,
+    status: row.status,
+    accountId: row.account_id,
+    chosenBy: row.chosen_by,
+    attempts: row.attempts === null ? [] : (JSON.parse(row.attempts) as Attempt[]),
+    firstByteMs: row.first_byte_ms,
+    durationMs: row.duration_ms,
+    tokens: {
+      input: row.input_tokens,
+      output: row.output_tokens,
+      cacheWrite5m: row.write_5m_tokens,
+      cacheWrite1h: row.write_1h_tokens,
+      cacheRead: row.read_tokens,
+    },
+    webSearches: row.web_searches,
+    serviceTier: row.service_tier,
+    speed: row.speed,
+    inferenceGeo: row.inference_geo,
+    estimated: row.estimated === 1,
+    costNanoDollars: row.cost_nano,
+    priceId: row.price_id,
+    priceKnown: row.price_known === 1,
+  };
 }

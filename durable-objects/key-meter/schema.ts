@@ -1,8 +1,8 @@
 /**
- * One `requests` row is lease and ledger line in one: written at admission, completed at
- * settlement, folded into the hourly and lifetime sums an hour after it began, or once no sliding
- * window counts it any more. Request ids begin with their time, so the primary key is also the
- * index by time, and a row costs one write.
+ * One `requests` row is lease, ledger line and outbox in one: written at admission, completed at
+ * settlement, told to the usage ledger, folded into the hourly and lifetime sums an hour after it
+ * began, or once no sliding window counts it any more. Request ids begin with their time, so the
+ * primary key is also the index by time, and a row costs one write.
  */
 const TABLES = `
   CREATE TABLE IF NOT EXISTS policy (
@@ -84,6 +84,23 @@ export const SCHEMA_STEPS = [
      account_id TEXT NOT NULL, -- served it last
      used_at_ms INTEGER NOT NULL
    ) WITHOUT ROWID;`,
+  // What ended before there was an outbox is told as well. It cannot have been told before.
+  `ALTER TABLE requests ADD COLUMN swept_seq INTEGER; -- the number of the fact that its lease ran out
+   ALTER TABLE requests ADD COLUMN settled_seq INTEGER; -- the number of the fact that it was settled
+   CREATE TABLE IF NOT EXISTS delivery (
+     one INTEGER PRIMARY KEY CHECK (one = 1),
+     shard INTEGER NOT NULL, -- the ledger's shard that this key began with, and stays with
+     delivered_seq INTEGER NOT NULL -- facts up to here are in the ledger
+   );
+   UPDATE requests SET settled_seq = numbered.seq
+   FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS seq FROM requests WHERE state = 'settled')
+     AS numbered
+   WHERE requests.id = numbered.id;
+   UPDATE requests SET swept_seq = numbered.seq
+   FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY id)
+           + (SELECT COUNT(*) FROM requests WHERE state = 'settled') AS seq
+         FROM requests WHERE state = 'unsettled') AS numbered
+   WHERE requests.id = numbered.id;`,
 ];
 
 /** The sums that `hourly` and `lifetime` keep, as SQL over `requests`. Order as in SUM_COLUMNS. */
@@ -129,16 +146,31 @@ export const MODEL_OF_REQUEST = "COALESCE(answered_model, model)";
 const COLUMN_LIST = SUM_COLUMNS.join(", ");
 const ADD_UP = SUM_COLUMNS.map((column) => `${column} = ${column} + excluded.${column}`).join(", ");
 
+/** Ended, older than ?1, and in the ledger with every fact up to ?2. */
+const IS_FOLDABLE = `id < ?1 AND state <> 'open'
+  AND COALESCE(swept_seq, 0) <= ?2 AND COALESCE(settled_seq, 0) <= ?2`;
+
 export const FOLD_INTO_HOURLY = `
   INSERT INTO hourly (hour_ms, model, ${COLUMN_LIST})
   SELECT started_at_ms - started_at_ms % 3600000, ${MODEL_OF_REQUEST}, ${SUMS_OVER_REQUESTS}
-  FROM requests WHERE id < ?1 AND state <> 'open' GROUP BY 1, 2
+  FROM requests WHERE ${IS_FOLDABLE} GROUP BY 1, 2
   ON CONFLICT (hour_ms, model) DO UPDATE SET ${ADD_UP}`;
 
 export const FOLD_INTO_LIFETIME = `
   INSERT INTO lifetime (model, ${COLUMN_LIST})
   SELECT ${MODEL_OF_REQUEST}, ${SUMS_OVER_REQUESTS}
-  FROM requests WHERE id < ?1 AND state <> 'open' GROUP BY 1
+  FROM requests WHERE ${IS_FOLDABLE} GROUP BY 1
   ON CONFLICT (model) DO UPDATE SET ${ADD_UP}`;
 
-export const DELETE_FOLDED = "DELETE FROM requests WHERE id < ?1 AND state <> 'open'";
+export const DELETE_FOLDED = `DELETE FROM requests WHERE ${IS_FOLDABLE}`;
+
+/** Completes a row, once: whatever comes twice changes nothing. Order of the values as in `Meter.settle`. */
+export const COMPLETE_REQUEST = `
+  UPDATE requests SET
+    state = 'settled', outcome = ?2, status = ?3, account_id = ?4, attempts = ?5,
+    first_byte_ms = ?6, duration_ms = ?7, answered_model = ?8,
+    input_tokens = ?9, output_tokens = ?10, write_5m_tokens = ?11, write_1h_tokens = ?12,
+    read_tokens = ?13, web_searches = ?14, service_tier = ?15, speed = ?16,
+    inference_geo = ?17, estimated = ?18, cost_nano = ?19, price_id = ?20, price_known = ?21,
+    chosen_by = ?22, settled_seq = ?23
+  WHERE id = ?1 AND state <> 'settled'`;

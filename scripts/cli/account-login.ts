@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Account, accountPath, accountsPath } from "./account.ts";
+import { type SettingFlags, settingsOfNew } from "./account-flags.ts";
 import type { CommandContext } from "./command-context.ts";
 import { Failure, Refusal } from "./failure.ts";
 import { type AccountProxy, readProxy, refuseLoneVia } from "./proxy.ts";
@@ -11,13 +12,10 @@ const ENDED =
 /** Refusals after which another paste may still succeed. */
 const TRY_AGAIN_STATUS = [400, 502];
 
-export interface LoginFlags {
-  name?: string | undefined;
-  description?: string | undefined;
-  priority?: number | undefined;
+export type LoginFlags = SettingFlags & {
   proxyStdin?: boolean | undefined;
   via?: string | undefined;
-}
+};
 
 interface BegunLogin {
   authUrl: string;
@@ -63,8 +61,7 @@ ${begun.authUrl}
   return api.call("POST", accountsPath, {
     sessionId: begun.sessionId,
     name,
-    ...(flags.description === undefined ? {} : { description: flags.description }),
-    ...(flags.priority === undefined ? {} : { priority: flags.priority }),
+    ...settingsOfNew(flags),
   });
 }
 

@@ -2,17 +2,23 @@ import type { AdminClient } from "./admin-client.ts";
 import { distanceText, momentText } from "./moment.ts";
 import { isWholeId, pick, shortId } from "./reference.ts";
 import { fieldLines, tableLines } from "./table.ts";
+import { plain } from "./text-width.ts";
 
 /** An account as the admin API shows it. */
 export interface Account {
   id: string;
   name: string;
   description: string;
+  tags: string[];
   kind: "api_key" | "oauth" | "setup_token";
   enabled: boolean;
+  schedulable: boolean;
   priority: number;
+  weight: number;
+  maxConcurrency: number | null;
+  expiresAt: string | null;
   hasProxy: boolean;
-  status: "ready" | "disabled" | "no_egress" | "trouble" | "cooling_down";
+  status: "ready" | "disabled" | "expired" | "no_egress" | "trouble" | "cooling_down";
   trouble: { kind: string; detail: string; since: string; until: string | null } | null;
   coolDowns: { scope: string; until: string; reason: string }[];
   windows: Record<
@@ -61,6 +67,10 @@ export async function findAccount(api: AdminClient, given: string): Promise<Acco
   return pick("account", given, (await listAccounts(api)).accounts);
 }
 
+export function called({ name, id }: Account): string {
+  return `"${plain(name)}" (${shortId(id)})`;
+}
+
 export function kindText({ kind }: Account): string {
   return KINDS[kind] ?? kind;
 }
@@ -80,6 +90,7 @@ export function accountStatusText(account: Account, nowMs = Date.now()): string 
     }
     case "ready": {
       const resting = account.coolDowns.map(({ scope }) => scope);
+      if (!account.schedulable) return "ready, takes no new work";
       return resting.length === 0 ? "ready" : `ready, ${resting.join(" and ")} resting`;
     }
     default:
@@ -93,6 +104,7 @@ export function accountTable(accounts: readonly Account[]): string[] {
       { title: "NAME", shrinks: true },
       { title: "ID" },
       { title: "KIND" },
+      { title: "TAGS", shrinks: true },
       { title: "PRIORITY", alignsRight: true },
       { title: "STATUS", shrinks: true, colour: statusColour },
     ],
@@ -100,6 +112,7 @@ export function accountTable(accounts: readonly Account[]): string[] {
       account.name,
       shortId(account.id),
       kindText(account),
+      account.tags.join(", "),
       String(account.priority),
       accountStatusText(account),
     ]),
@@ -114,10 +127,14 @@ export function accountDetails(account: Account): string[] {
       ["Id", account.id],
       ["Description", account.description],
       ["Kind", kindText(account)],
+      ["Tags", account.tags.join(", ")],
       ["Login", profile && [profile.email, profile.organisation].filter(Boolean).join(", ")],
       ["Status", accountStatusText(account)],
       ["Trouble", trouble && `${trouble.detail} Since ${momentText(trouble.since)}.`],
       ["Priority", String(account.priority)],
+      ["Weight", account.weight === 1 ? null : String(account.weight)],
+      ["At once", account.maxConcurrency === null ? null : `${account.maxConcurrency} at most`],
+      ["Serves until", account.expiresAt && momentText(account.expiresAt)],
       ["Proxy", proxyText(account.hasProxy, proxy)],
       ["Added", momentText(account.createdAt)],
       ["Token until", credentialExpiresAt && momentText(credentialExpiresAt)],

@@ -1,27 +1,25 @@
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import {
   type Account,
   accountDetails,
   accountPath,
   accountStatusText,
   accountTable,
+  called,
   findAccount,
   listAccounts,
 } from "./account.ts";
 import { type AddFlags, addAccount, reportTest } from "./account-add.ts";
+import { explainCommand } from "./account-explain.ts";
+import { poolOptions, poolSettings, VIA, WHICH } from "./account-flags.ts";
 import { type LoginFlags, logIn } from "./account-login.ts";
+import { updateCommand } from "./account-update.ts";
 import { type CommandContext, contextOf, examples, PROGRAM } from "./command-context.ts";
 import { testAccount, wayLines } from "./egress.ts";
 import { exitCodes, Failure, usageFailure } from "./failure.ts";
 import { momentText } from "./moment.ts";
-import { readProxy, refuseLoneVia } from "./proxy.ts";
-import { shortId } from "./reference.ts";
-import { confirmed, print, printJson, say, secretInput } from "./terminal.ts";
+import { confirmed, print, printJson, say } from "./terminal.ts";
 import { plain } from "./text-width.ts";
-
-const WHICH = "name, id, or the beginning of an id";
-const MAX_PRIORITY = 100;
-const VIA = "the forward proxy that is to dial the proxy, by name (default any)";
 
 /** `accounts …`: the Claude accounts behind the relay. */
 export function accountCommands(program: Command): void {
@@ -56,9 +54,10 @@ export function accountCommands(program: Command): void {
       for (const line of accountDetails(account)) print(line);
     });
 
-  accounts
+  const add = accounts
     .command("add")
-    .description("adds an account; asks for what the flags leave open")
+    .description("adds an account; asks for what the flags leave open");
+  poolOptions(add)
     .option("--api-key-stdin", "read an API key from standard input")
     .option("--setup-token-stdin", "read a setup token from standard input")
     .option("--credentials-file <path>", 'a Claude Code credentials file; "-" for standard input')
@@ -66,12 +65,12 @@ export function accountCommands(program: Command): void {
     .option("--via <name>", VIA)
     .option("--name <name>", "what the account is called here")
     .option("--description <text>", "a note for people")
-    .option("--priority <number>", "1 to 100; lower ones are used first (default 50)", readPriority)
+    .option("--tag <tags...>", "tags; keys can be bound to the accounts that carry one")
     .addHelpText(
       "after",
       examples(
         `${PROGRAM} accounts add`,
-        `${PROGRAM} accounts add --name "team key" --api-key-stdin < key.txt`,
+        `${PROGRAM} accounts add --name "team key" --tag gold --api-key-stdin < key.txt`,
         `${PROGRAM} accounts add --name mine --credentials-file ~/.claude/.credentials.json`,
       ),
     )
@@ -83,13 +82,14 @@ export function accountCommands(program: Command): void {
       await reportTest(context, account);
     });
 
-  accounts
+  const login = accounts
     .command("login")
     .description("adds an account over the OAuth link, or logs an existing one in again")
-    .argument("[account]", `an existing account: ${WHICH}`)
+    .argument("[account]", `an existing account: ${WHICH}`);
+  poolOptions(login)
     .option("--name <name>", "what a new account is called here")
     .option("--description <text>", "a note for people")
-    .option("--priority <number>", "1 to 100; lower ones are used first (default 50)", readPriority)
+    .option("--tag <tags...>", "tags; keys can be bound to the accounts that carry one")
     .option("--proxy-stdin", "read a proxy for this account from the first line of standard input")
     .option("--via <name>", VIA)
     .addHelpText("after", examples(`${PROGRAM} accounts login`, `${PROGRAM} accounts login mine`))
@@ -105,26 +105,8 @@ export function accountCommands(program: Command): void {
       );
     });
 
-  accounts
-    .command("update")
-    .description("changes an account's name, note, priority or proxy")
-    .argument("<account>", WHICH)
-    .option("--name <name>", "a new name")
-    .option("--description <text>", "a new note")
-    .option("--priority <number>", "1 to 100; lower ones are used first", readPriority)
-    .option("--proxy-stdin", "read a new proxy from standard input")
-    .option("--via <name>", VIA)
-    .option("--no-proxy", "remove the proxy: the account's traffic goes direct")
-    .addHelpText("after", examples(`${PROGRAM} accounts update mine --priority 10`))
-    .action(async (given: string, flags: UpdateFlags, command: Command) => {
-      const patch = await patchOf(flags);
-      const context = contextOf(command);
-      const { id } = await findAccount(context.api, given);
-      const account = await context.api.call<Account>("PUT", accountPath(id), patch);
-      if (context.json) return printJson(account);
-      print(`Account ${called(account)} was changed.`);
-    });
-
+  updateCommand(accounts);
+  explainCommand(accounts);
   switchCommand(accounts, "enable", true);
   switchCommand(accounts, "disable", false);
 
@@ -192,46 +174,16 @@ export function accountCommands(program: Command): void {
     });
 }
 
-interface UpdateFlags {
-  name?: string;
-  description?: string;
-  priority?: number;
-  proxyStdin?: boolean;
-  via?: string;
-  /** False where `--no-proxy` was given. */
-  proxy?: boolean;
-}
-
-async function patchOf(flags: UpdateFlags): Promise<Record<string, unknown>> {
-  const { name, description, priority, proxyStdin, proxy, via } = flags;
-  refuseLoneVia(flags);
-  if (proxyStdin && proxy === false) {
-    throw usageFailure("Give either --proxy-stdin or --no-proxy.");
-  }
-  const patch = {
-    ...(name === undefined ? {} : { name }),
-    ...(description === undefined ? {} : { description }),
-    ...(priority === undefined ? {} : { priority }),
-    ...(proxy === false ? { proxy: null } : {}),
-    ...(proxyStdin ? { proxy: readProxy(await secretInput("proxy address"), via) } : {}),
-  };
-  if (Object.keys(patch).length === 0) {
-    throw usageFailure(
-      "Nothing to change: give --name, --description, --priority or a proxy flag.",
-    );
-  }
-  return patch;
-}
-
 async function existingLogin(
   { api }: CommandContext,
   given: string,
   flags: LoginFlags,
 ): Promise<Account> {
-  const { name, description, priority } = flags;
-  if (name !== undefined || description !== undefined || priority !== undefined) {
+  const settings = [flags.name, flags.description, flags.tag];
+  const isForNew = settings.some((setting) => setting !== undefined);
+  if (isForNew || Object.keys(poolSettings(flags)).length > 0) {
     throw usageFailure(
-      `--name, --description and --priority are for a new account.\nTo change this one: ${PROGRAM} accounts update`,
+      `Settings such as --name and --priority are for a new account.\nTo change this one: ${PROGRAM} accounts update`,
     );
   }
   const account = await findAccount(api, given);
@@ -263,16 +215,4 @@ function switchCommand(accounts: Command, verb: "enable" | "disable", enabled: b
 async function act({ api }: CommandContext, given: string, path: string): Promise<Account> {
   const { id } = await findAccount(api, given);
   return api.call<Account>("POST", accountPath(id, path));
-}
-
-function called({ name, id }: Account): string {
-  return `"${plain(name)}" (${shortId(id)})`;
-}
-
-function readPriority(text: string): number {
-  const priority = Number(text);
-  if (!/^\d+$/.test(text) || priority < 1 || priority > MAX_PRIORITY) {
-    throw new InvalidArgumentError(`Give a whole number from 1 to ${MAX_PRIORITY}.`);
-  }
-  return priority;
 }

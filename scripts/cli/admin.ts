@@ -1,5 +1,7 @@
 import type { Command } from "commander";
 import { AdminClient } from "./admin-client.ts";
+import { setPasswordCommand } from "./admin-password.ts";
+import { rotateKeyCommand } from "./admin-rotate.ts";
 import { contextOf, examples, PROGRAM } from "./command-context.ts";
 import { exitCodes, Failure, Refusal } from "./failure.ts";
 import { momentText } from "./moment.ts";
@@ -7,12 +9,12 @@ import { readSession, removeSession } from "./session-file.ts";
 import { DEFAULT_USERNAME, signIn } from "./sign-in.ts";
 import { askText, isInteractive, print, printJson } from "./terminal.ts";
 
-/** `admin …`: the admin's own session. */
+/** `admin …`: the admin's own session, password and encryption key. */
 export function adminCommands(program: Command): void {
   const admin = program
     .command("admin")
-    .description("signing in and out")
-    .addHelpText("after", examples(`${PROGRAM} admin login`));
+    .description("signing in and out, the admin's password, the encryption key")
+    .addHelpText("after", examples(`${PROGRAM} admin login`, `${PROGRAM} admin set-password`));
 
   admin
     .command("login")
@@ -52,6 +54,9 @@ ${examples(`${PROGRAM} admin login`)}`,
           : `Signed out of ${address.url}.`,
       );
     });
+
+  setPasswordCommand(admin);
+  rotateKeyCommand(admin);
 }
 
 /** Whatever the relay says, the token is gone from this machine afterwards. */

@@ -14,8 +14,13 @@ export interface ClaudeAiOauth {
 
 /** Reads a Claude Code credentials file; "-" is standard input. Errors never quote its content. */
 export async function readCredentials(path: string): Promise<ClaudeAiOauth> {
-  const place = path === "-" ? "Standard input" : path;
-  const text = path === "-" ? await restOfInput() : readText(path);
+  return path === "-"
+    ? credentialsOf(await restOfInput(), "Standard input")
+    : credentialsOf(readText(path), path);
+}
+
+/** @param place what the text is called in an error, which never quotes it */
+export function credentialsOf(text: string, place: string): ClaudeAiOauth {
   let content: unknown;
   try {
     content = JSON.parse(text);

@@ -1,3 +1,4 @@
+import { type KeyPlan, REFUSED } from "../../src/admin/key-plan.ts";
 import type { KeyRecord } from "../../src/keys/key-record.ts";
 import type { StoredKey } from "../../src/keys/key-store.ts";
 import { rotateKey } from "../../src/keys/new-key.ts";
@@ -17,7 +18,15 @@ export function refuseDeleted({ id, name, deletedAtMs }: KeyRecord): void {
 
 export function refuseRevoked({ revokedAtMs }: KeyRecord): void {
   if (revokedAtMs === null) return;
-  throw new Failure("This key was revoked, for good. Make a new one instead.");
+  throw new Failure(REFUSED.revoked);
+}
+
+/** What a plan changes; null where the key is already as it wants it. @throws Failure */
+export function patchOf(plan: KeyPlan, record: KeyRecord): Partial<KeyRecord> | null {
+  if (plan.kind === "same") return null;
+  if (plan.kind === "change") return plan.patch;
+  refuseDeleted(record);
+  throw new Failure(`Key "${plain(record.name)}": ${REFUSED[plan.reason]}`);
 }
 
 /** Writes a changed record, one version on. @returns it */

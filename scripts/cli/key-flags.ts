@@ -5,7 +5,9 @@ import {
   createKeySchema,
   shownSettings,
   updateKeySchema,
+  updateKeysSchema,
 } from "../../src/admin/key-fields.ts";
+import { type KeyPlan, planOf } from "../../src/admin/key-plan.ts";
 import type { KeyRecord } from "../../src/keys/key-record.ts";
 import type { KeyFields } from "../../src/keys/new-key.ts";
 import { usageFailure } from "./failure.ts";
@@ -22,6 +24,8 @@ export interface KeyFlags {
   name?: string;
   description?: string;
   tag?: string[];
+  addTag?: string[];
+  removeTag?: string[];
   /** ISO 8601, or NEVER. */
   expires?: string;
   activeFor?: string;
@@ -46,6 +50,8 @@ const FLAG_OF: Record<string, string> = {
   name: "--name",
   description: "--description",
   tags: "--tag",
+  addTags: "--add-tag",
+  removeTags: "--remove-tag",
   expiresAt: "--expires",
   activeForHours: "--active-for",
   allowedModels: "--allow-model",
@@ -95,14 +101,23 @@ export function newKeyFields(flags: KeyFlags): KeyFields {
   return { ...changesOf(body, null), name: body.name };
 }
 
-/** What the flags change of a key. @throws Failure that names the flag, never the value */
-export function keyChanges(flags: KeyFlags, before: KeyRecord): Partial<KeyFields> {
-  return changesOf(checked(updateKeySchema, bodyOf(flags, before)), before);
+const changeSchema = v.strictObject({ ...updateKeySchema.entries, ...updateKeysSchema.entries });
+
+/** What the flags make of a key. @throws Failure that names the flag, never the value */
+export function keyPlan(flags: KeyFlags, before: KeyRecord): KeyPlan {
+  return planOf(checked(changeSchema, bodyOf(flags, before)), before);
 }
 
 /** Whether the flags say anything at all. */
 export function hasSettings(flags: KeyFlags): boolean {
   return Object.keys(bodyOf(flags, null, true)).length > 0;
+}
+
+/** The flags that change tags beside those that a key has. */
+export function tagFlags(command: Command): Command {
+  return command
+    .option("--add-tag <tags...>", "tags that come to those it has")
+    .option("--remove-tag <tags...>", "tags that it has no more");
 }
 
 /** The flags in the shape of the admin API. */
@@ -129,6 +144,8 @@ function bodyOf(
     name,
     description: description === NONE ? "" : description,
     tags: list(tag, []),
+    addTags: flags.addTag,
+    removeTags: flags.removeTag,
     expiresAt: expires === NEVER ? null : expires,
     activeForHours: hours(activeFor),
     allowedModels: list(allowModel, null),

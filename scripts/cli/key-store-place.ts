@@ -74,9 +74,15 @@ async function readStoreConfig(): Promise<StoreConfig> {
       // A build that runs just now replaces the file: wrangler.toml itself is never in doubt.
     }
   }
-  const { unstable_readConfig, unstable_getMiniflareWorkerOptions } = await import("wrangler");
-  const { kvNamespaces } = unstable_getMiniflareWorkerOptions(config).workerOptions;
-  return storeConfigOf({ kvNamespaces, bindings: unstable_readConfig({ config }).vars });
+  const { unstable_readConfig } = await import("wrangler");
+  // With its warnings, as of missing secrets, the first key of a fresh clone would look like a fault.
+  const { kv_namespaces, vars } = unstable_readConfig({ config }, { hideWarnings: true });
+  const bound = kv_namespaces.find(
+    (namespace: { binding: string }) => namespace.binding === KEY_BINDING,
+  );
+  // As wrangler names a namespace on this machine.
+  const id = bound?.preview_id ?? bound?.id ?? KEY_BINDING;
+  return storeConfigOf({ kvNamespaces: { [KEY_BINDING]: id }, bindings: vars });
 }
 
 function storeConfigOf(options: { kvNamespaces?: unknown; bindings?: unknown }): StoreConfig {

@@ -1,5 +1,6 @@
 import { appendFileSync, closeSync, openSync } from "node:fs";
 import type { Command } from "commander";
+import { numberedNames } from "../../src/admin/key-plan.ts";
 import { type KeyFields, newKey } from "../../src/keys/new-key.ts";
 import { errorCode } from "../host/stop.ts";
 import { examples, PROGRAM } from "./command-context.ts";
@@ -139,11 +140,7 @@ async function namesOf({ name, count, namePrefix }: CreateFlags): Promise<string
   if (total < 1 || total > COUNT_MAX) {
     throw usageFailure(`--count must be a number from 1 to ${COUNT_MAX}.`);
   }
-  // As many digits each: the names sort as they are numbered.
-  return Array.from(
-    { length: total },
-    (_, index) => namePrefix + String(index + 1).padStart(count.length, "0"),
-  );
+  return numberedNames(namePrefix, { from: 1, count: total, digits: count.length });
 }
 
 /** How a client is told of the relay, in the words of this machine's shell. */

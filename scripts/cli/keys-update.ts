@@ -4,9 +4,16 @@ import type { StoredKey } from "../../src/keys/key-store.ts";
 import { examples, PROGRAM } from "./command-context.ts";
 import { Failure, usageFailure } from "./failure.ts";
 import { shownKey } from "./key.ts";
-import { changeKey, refuseDeleted } from "./key-change.ts";
+import { changeKey, patchOf } from "./key-change.ts";
 import { findStoredKey } from "./key-find.ts";
-import { CLEARING, hasSettings, type KeyFlags, keyChanges, settingFlags } from "./key-flags.ts";
+import {
+  CLEARING,
+  hasSettings,
+  type KeyFlags,
+  keyPlan,
+  settingFlags,
+  tagFlags,
+} from "./key-flags.ts";
 import { expiryText } from "./keys-create.ts";
 import { called, type KeyWork, onKeys, WHICH } from "./keys-work.ts";
 import { keyIds, storedKeys, writeEach } from "./open-store.ts";
@@ -24,13 +31,14 @@ export function updateCommand(keys: Command): void {
     .argument("[key]", WHICH)
     .option("--where-tag <tag>", "changes every key with this tag; deleted ones stay as they are")
     .option("--name <name>", "a new name");
-  settingFlags(command)
+  tagFlags(settingFlags(command))
     .addHelpText(
       "after",
       CLEARING +
         examples(
           `${PROGRAM} keys update alice --expires never`,
           `${PROGRAM} keys update --where-tag course --daily-cost 2`,
+          `${PROGRAM} keys update --where-tag course --add-tag over`,
         ),
     )
     .action(async (given: string | undefined, flags: UpdateFlags, self: Command) => {
@@ -54,8 +62,8 @@ export function updateCommand(keys: Command): void {
 async function updateOne(work: KeyWork, given: string, flags: KeyFlags): Promise<void> {
   const { open, notice, json } = work;
   const stored = await findStoredKey(open, given);
-  refuseDeleted(stored.record);
-  const record = await changeKey(open, stored, keyChanges(flags, stored.record));
+  const patch = patchOf(keyPlan(flags, stored.record), stored.record);
+  const record = patch === null ? stored.record : await changeKey(open, stored, patch);
   await open.commit();
   await notice.tell([record.id]);
   const key = shownKey(record);
@@ -70,10 +78,10 @@ async function updateTagged(work: KeyWork, tag: string, flags: KeyFlags): Promis
   const found = (await storedKeys(open, ids)).filter(({ record }) => record.deletedAtMs === null);
   if (found.length === 0) throw new Failure(`No key has the tag "${tag}".`);
   // All of them are checked before the first is changed.
-  const changes = found.map((stored): [StoredKey, Partial<KeyRecord>] => [
-    stored,
-    keyChanges(flags, stored.record),
-  ]);
+  const changes = found.flatMap((stored): [StoredKey, Partial<KeyRecord>][] => {
+    const patch = patchOf(keyPlan(flags, stored.record), stored.record);
+    return patch === null ? [] : [[stored, patch]];
+  });
   const progress = startProgress("Keys changed", changes.length);
   const changed: KeyRecord[] = [];
   try {
@@ -96,5 +104,7 @@ async function updateTagged(work: KeyWork, tag: string, flags: KeyFlags): Promis
     await notice.tell(changed.map(({ id }) => id));
   }
   if (json) return printJson({ keys: changed.map(shownKey) });
-  print(`${changed.length} ${changed.length === 1 ? "key was" : "keys were"} changed.`);
+  const same = found.length - changed.length;
+  const others = same === 0 ? "" : ` ${same} had these settings already.`;
+  print(`${changed.length} ${changed.length === 1 ? "key was" : "keys were"} changed.${others}`);
 }

@@ -1,3 +1,4 @@
+import { inBatches } from "../../src/keys/key-index.ts";
 import type { KeyStore } from "../../src/keys/key-store.ts";
 import { KeyStoreUnavailable, type StoredKey } from "../../src/keys/key-store.ts";
 import { KvKeyStore } from "../../src/keys/kv.ts";
@@ -13,6 +14,8 @@ const AT_ONCE = 16;
 /** So many go into one call of wrangler; Cloudflare reads no more than 100 values at once. */
 const REMOTE_AT_ONCE = 100;
 const LIST_PAGE = 1_000;
+/** Both stores read a hundred keys in one operation. */
+const READ_AT_ONCE = 100;
 
 /** A store of relay keys, opened by this process. */
 export interface OpenStore {
@@ -35,7 +38,8 @@ export async function openStore(
   switch (place.kind) {
     case "local": {
       const { kv, close } = await openLocalKv(place);
-      const store = new KvKeyStore(kv);
+      // What is busy here is waited for already, each operation by itself.
+      const store = new KvKeyStore(kv, []);
       return { place, store, atOnce: AT_ONCE, prepare: nothing, commit: nothing, close };
     }
     case "upstash": {
@@ -92,11 +96,9 @@ export async function* keyIds(open: OpenStore, query: { tag?: string } = {}) {
 /** Those of the keys that are still there, read together. */
 export async function storedKeys(open: OpenStore, ids: readonly string[]): Promise<StoredKey[]> {
   const found: StoredKey[] = [];
-  await inChunks(open, ids, async (chunk) => {
-    await open.prepare({ ids: chunk });
-    const keys = await Promise.all(chunk.map((id) => open.store.findById(id)));
-    found.push(...keys.filter((key) => key !== null));
-  });
+  for (const chunk of inBatches(ids, READ_AT_ONCE)) {
+    found.push(...(await open.store.findByIds(chunk)));
+  }
   return found;
 }
 
@@ -110,19 +112,11 @@ export async function writeEach<Item, Result>(
   write: (item: Item) => Promise<Result>,
   onWritten: (results: Result[]) => void,
 ): Promise<void> {
-  await inChunks(open, items, async (chunk) => {
+  for (const chunk of inBatches(items, open.atOnce)) {
     const outcomes = await Promise.allSettled(chunk.map(write));
     await open.commit();
     onWritten(outcomes.flatMap((done) => (done.status === "fulfilled" ? [done.value] : [])));
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     if (failed !== undefined) throw failed.reason;
-  });
-}
-
-async function inChunks<Item>(
-  { atOnce }: OpenStore,
-  items: readonly Item[],
-  work: (chunk: readonly Item[]) => Promise<void>,
-): Promise<void> {
-  for (let at = 0; at < items.length; at += atOnce) await work(items.slice(at, at + atOnce));
+  }
 }

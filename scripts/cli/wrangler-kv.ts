@@ -1,18 +1,14 @@
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { stripVTControlCharacters } from "node:util";
 import type { KVNamespace } from "@cloudflare/workers-types";
-import { projectDir, quietWranglerEnv, wranglerScript } from "../host/project.ts";
-import { COMPILE_CACHE_DIR } from "./compile-cache.ts";
 import { Failure } from "./failure.ts";
 import { KEY_BINDING } from "./key-store-place.ts";
+import { runWrangler } from "./wrangler-run.ts";
 
 const FILE_MODE = 0o600;
 /** Cloudflare reads no more values at once. */
 const READ_MAX = 100;
-const SHOWN_LINES = 3;
 
 /** How wrangler is called; the defaults are the project's own wrangler and Cloudflare. */
 export interface WranglerTarget {
@@ -39,14 +35,14 @@ interface Write {
  * `flush`, which sends all of them at once. Values and names go through files, never arguments.
  */
 export class WranglerKv {
-  readonly #script: string;
+  readonly #script: string | undefined;
   readonly #where: readonly string[];
   /** Read or written by this process; null: not there. */
   readonly #values = new Map<string, string | null>();
   readonly #lists = new Map<string, ListedKey[]>();
   readonly #writes = new Map<string, Write | null>();
 
-  constructor({ script = wranglerScript, where = ["--remote"] }: WranglerTarget = {}) {
+  constructor({ script, where = ["--remote"] }: WranglerTarget = {}) {
     this.#script = script;
     this.#where = where;
   }
@@ -132,43 +128,13 @@ export class WranglerKv {
       if (content !== undefined) writeFileSync(file, JSON.stringify(content), { mode: FILE_MODE });
       const args = [
         ...["kv", ...command, ...(content === undefined ? [] : [file])],
-        ...["--binding", KEY_BINDING, "--config", join(projectDir, "wrangler.toml")],
-        ...this.#where,
+        ...["--binding", KEY_BINDING, ...this.#where],
       ];
-      return await this.#output(args);
+      const failing = "wrangler could not reach the keys";
+      return await runWrangler(args, { script: this.#script, failing });
     } finally {
       rmSync(dir, { recursive: true, force: true });
     }
-  }
-
-  #output(args: string[]): Promise<string> {
-    const child = spawn(process.execPath, [this.#script, ...args], {
-      cwd: projectDir,
-      // Its answers are log lines: at level "error" it would say nothing.
-      env: {
-        ...quietWranglerEnv(),
-        WRANGLER_LOG: "log",
-        NO_COLOR: "1",
-        // Loading wrangler takes longer than what it is asked for.
-        NODE_COMPILE_CACHE: COMPILE_CACHE_DIR,
-      },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    return new Promise((settle, fail) => {
-      let stdout = "";
-      let stderr = "";
-      child.stdout.setEncoding("utf8").on("data", (text: string) => {
-        stdout += text;
-      });
-      child.stderr.setEncoding("utf8").on("data", (text: string) => {
-        stderr += text;
-      });
-      child.once("error", fail);
-      child.once("close", (code) => {
-        if (code === 0) settle(stdout);
-        else fail(failureOf(stderr || stdout));
-      });
-    });
   }
 }
 
@@ -193,21 +159,4 @@ function asJson<T>(output: string): T {
   } catch {
     throw new Failure("wrangler answered in a way that this CLI cannot read.");
   }
-}
-
-function failureOf(output: string): Failure {
-  if (output.includes("CLOUDFLARE_API_TOKEN")) {
-    return new Failure(
-      "wrangler is not logged in: run `npx wrangler login`, or set CLOUDFLARE_API_TOKEN.",
-    );
-  }
-  return new Failure(`wrangler could not reach the keys: ${reasonOf(output)}`);
-}
-
-function reasonOf(output: string): string {
-  const lines = stripVTControlCharacters(output)
-    .split("\n")
-    .map((line) => line.replace(/^.*\[ERROR\]\s*/, "").trim())
-    .filter((line) => line !== "");
-  return lines.slice(0, SHOWN_LINES).join(" ") || "it did not say why";
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parseEnv } from "node:util";
 import { hashPassword } from "../../src/admin/password.ts";
 import { createExclusively, replaceAtomically } from "./exclusive-file.ts";
+import { passwordProblem } from "./password-rules.ts";
 import { STORE_DIR } from "./project.ts";
 import { errorCode, Stop } from "./stop.ts";
 
@@ -13,7 +14,6 @@ const FILE_MODE = 0o600;
 /** Access for anyone but the owner. */
 const OTHERS_MASK = 0o077;
 const SECRET_BYTES = 32;
-const MIN_PASSWORD_CHARS = 12;
 const GENERATED_PASSWORD_CHARS = 24;
 /** Without characters that are mistaken for each other; 32 of them, so that no byte is favoured. */
 const PASSWORD_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789";
@@ -33,7 +33,11 @@ export const SECRET_NAMES = [
 ] as const;
 
 export type SecretName = (typeof SECRET_NAMES)[number];
-export type Secrets = Partial<Record<SecretName, string>>;
+
+/** What such a file may hold: also the old key, while another one takes its place. */
+const STORED_NAMES = [...SECRET_NAMES, "ENCRYPTION_KEY_PREVIOUS"] as const;
+
+export type Secrets = Partial<Record<(typeof STORED_NAMES)[number], string>>;
 
 export interface SecretsRequest {
   stateDir: string;
@@ -86,7 +90,7 @@ To begin anew: move ${stateDir} away, or choose another folder with RELAY_STATE_
     ENCRYPTION_KEY: randomSecret,
     ADMIN_USERNAME: () => request.adminUsername || DEFAULT_USERNAME,
     ADMIN_PASSWORD_HASH: () => {
-      if (request.adminPassword) checkPassword(request.adminPassword);
+      if (request.adminPassword) checkPassword(request.adminPassword, request.adminUsername);
       else newPassword = generatePassword();
       return (request.hash ?? hashPassword)(request.adminPassword || newPassword || "");
     },
@@ -125,7 +129,7 @@ export function readSecrets(stateDir: string): Secrets | null {
     }
     const parsed = parseEnv(text);
     return Object.fromEntries(
-      SECRET_NAMES.flatMap((name) => (parsed[name] ? [[name, parsed[name]]] : [])),
+      STORED_NAMES.flatMap((name) => (parsed[name] ? [[name, parsed[name]]] : [])),
     );
   } catch (error) {
     if (errorCode(error) === "ENOENT") return null;
@@ -139,17 +143,23 @@ export function readSecrets(stateDir: string): Secrets | null {
  * @returns the password, where it was made up
  */
 export function resetAdminPassword(stateDir: string, wanted?: string): string | null {
-  const stored = readSecrets(stateDir);
-  if (stored === null) {
-    throw new Stop(`${secretsPath(stateDir)} does not exist yet: run \`npm run setup\` first.`);
-  }
-  if (wanted) checkPassword(wanted);
+  const stored = storedSecrets(stateDir);
+  if (wanted) checkPassword(wanted, stored.ADMIN_USERNAME);
   const password = wanted || generatePassword();
-  replaceAtomically(
-    secretsPath(stateDir),
-    serialise({ ...stored, ADMIN_PASSWORD_HASH: hashPassword(password) }),
-  );
+  writeSecrets(stateDir, { ...stored, ADMIN_PASSWORD_HASH: hashPassword(password) });
   return wanted ? null : password;
+}
+
+/** The secrets of a state folder that has some. @throws Stop where it has none */
+export function storedSecrets(stateDir: string): Secrets {
+  const stored = readSecrets(stateDir);
+  if (stored !== null) return stored;
+  throw new Stop(`${secretsPath(stateDir)} does not exist yet: run \`npm run setup\` first.`);
+}
+
+/** Replaces the secrets of a state folder: whoever reads them sees the old ones or the new ones. */
+export function writeSecrets(stateDir: string, secrets: Secrets): void {
+  replaceAtomically(secretsPath(stateDir), serialise(secrets));
 }
 
 /** Whether a relay has stored anything below this folder. */
@@ -158,13 +168,13 @@ export function hasData(stateDir: string): boolean {
   return existsSync(store) && readdirSync(store).length > 0;
 }
 
-function checkPassword(password: string): void {
-  if (password.length < MIN_PASSWORD_CHARS) {
-    throw new Stop(`ADMIN_PASSWORD must have at least ${MIN_PASSWORD_CHARS} characters.`);
-  }
+function checkPassword(password: string, username?: string): void {
+  const problem = passwordProblem(password, username);
+  if (problem !== null) throw new Stop(`ADMIN_PASSWORD ${problem}.`);
 }
 
-function randomSecret(): string {
+/** A new key or secret of 256 random bits. */
+export function randomSecret(): string {
   return randomBytes(SECRET_BYTES).toString("hex");
 }
 
@@ -176,14 +186,14 @@ function generatePassword(): string {
 
 /** Single quotes: a `$` in a password hash stays a `$` for every reader of such files. */
 function serialise(secrets: Secrets): string {
-  const lines = SECRET_NAMES.flatMap((name) =>
+  const lines = STORED_NAMES.flatMap((name) =>
     secrets[name] === undefined ? [] : [`${name}='${secrets[name].replaceAll("'", "")}'`],
   );
   return `${HEADER}${lines.join("\n")}\n`;
 }
 
 /** Valid secrets that nothing is ever stored under: to check the rest of a configuration with. */
-export function placeholderSecrets(): Required<Secrets> {
+export function placeholderSecrets(): Record<SecretName, string> {
   return {
     JWT_SECRET: randomSecret(),
     ENCRYPTION_KEY: randomSecret(),

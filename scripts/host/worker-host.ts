@@ -26,6 +26,8 @@ import { errorCode } from "./stop.ts";
 const KEY_STORE_BINDING = "RELAY_KEYS";
 /** Miniflare's own entry, which nobody uses: the relay listens on a socket of its own. */
 const ANY_PORT = 0;
+/** Settlements wait a moment for others to ride along with (`src/relay/meter-link.ts`). */
+const SETTLING_MS = 100;
 const STOP_POLL_MS = 20;
 const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -165,6 +167,8 @@ export function urlHost(host: string): string {
 /** workerd closes its port at SIGTERM, and exits after the last request. */
 async function drain(runtime: ProcessRecord | null, graceMs: number): Promise<boolean> {
   if (runtime === null || process.platform === "win32") return false;
+  // workerd counts a request as ended with its answer. What was answered last is settled after that.
+  await sleep(SETTLING_MS);
   const until = Date.now() + graceMs;
   if (isSameProcess(runtime)) process.kill(runtime.pid, "SIGTERM");
   while (!hasEnded(runtime.pid)) {

@@ -104,7 +104,7 @@ export class Pool {
         hash: hash32(row.id),
         weight: row.weight * share,
         share,
-        usedPercent: Math.floor(peakUtilisation(row.windows, nowMs) * 100),
+        usedPercent: Math.floor(peakUtilisation(row.windows, nowMs, family) * 100),
       };
       const group = byRank.get(rank);
       if (group === undefined) byRank.set(rank, [candidate]);

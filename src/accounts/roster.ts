@@ -17,6 +17,12 @@ interface FleetStub {
   snapshot(knownVersion: number | null): Promise<RosterSnapshot>;
 }
 
+/** Every account as the Fleet knows it now; rejects where it cannot be asked. */
+export async function allAccounts(fleet: () => FleetStub): Promise<RosterRow[]> {
+  const { rows } = await callObject(fleet, (object) => object.snapshot(null));
+  return (rows ?? []).map(parseRosterRow);
+}
+
 /** The roster as this isolate knows it. */
 export class Roster {
   readonly #fleet: () => FleetStub;

@@ -52,6 +52,11 @@ export class Vault {
     return this.#current.kid;
   }
 
+  /** The names of the keys that only unseal. */
+  get previousKids(): string[] {
+    return [...this.#byKid.keys()].filter((kid) => kid !== this.#current.kid);
+  }
+
   /** @returns whether this vault could unseal what was sealed under `kid`. */
   knows(kid: string): boolean {
     return this.#byKid.has(kid);
@@ -129,7 +134,7 @@ async function deriveVaultKey(secret: string): Promise<VaultKey> {
   return { kid: toHex(new Uint8Array(kid)), key };
 }
 
-function additionalData(accountId: string, field: string): Uint8Array {
+function additionalData(accountId: string, field: string) {
   return encoder.encode(`${accountId}\n${field}`);
 }
 
@@ -140,7 +145,7 @@ export function toBase64Url(bytes: Uint8Array): string {
     .replaceAll("=", "");
 }
 
-function fromBase64Url(text: string): Uint8Array {
+function fromBase64Url(text: string) {
   const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
   return Uint8Array.from(binary, (character) => character.charCodeAt(0));
 }

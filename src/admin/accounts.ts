@@ -5,11 +5,11 @@ import type {
   NewCredential,
   NotServing,
 } from "../../durable-objects/claude-account/contract.ts";
+import { allAccounts } from "../accounts/roster.ts";
 import {
   type AccountSettings,
   LATER_SETTINGS,
   type LocationHint,
-  parseRosterRow,
   type RosterRow,
   standingOf,
   troubleNow,
@@ -37,13 +37,10 @@ const SECOND_MS = 1_000;
 /** `/admin/claude-accounts` */
 export const accountRoutes = new Hono<AdminEnv>()
   .get("/", async (c) => {
-    const { rows } = await callObject(c.get("services").fleet, (fleet) => fleet.snapshot(null));
+    const rows = await allAccounts(c.get("services").fleet);
     const vault = await c.get("services").vault();
     const { canReachProxies } = c.get("services").egress;
-    const accounts = (rows ?? []).map((text) =>
-      shown(parseRosterRow(text), vault, canReachProxies),
-    );
-    return success(c, { accounts });
+    return success(c, { accounts: rows.map((row) => shown(row, vault, canReachProxies)) });
   })
 
   .post("/generate-auth-url", async (c) => {

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { deleteCookie, setCookie } from "hono/cookie";
-import { describeError } from "../background.ts";
+import { describeError, runAfter } from "../background.ts";
 import { clientNetwork } from "../client-network.ts";
 import { callObject, isObjectFailure } from "../durable-call.ts";
 import { KeyStoreUnavailable } from "../keys/key-store.ts";
@@ -8,10 +8,15 @@ import { servicesOf } from "../relay/services.ts";
 import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
+import { dashboardRoutes } from "./dashboard.ts";
 import { egressRoutes } from "./egress.ts";
+import { encryptionKeyRoutes } from "./encryption-key.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { explainRoutes } from "./explain.ts";
+import { keyBatchRoutes } from "./key-batch.ts";
 import { keyRoutes } from "./keys.ts";
+import { ledgerRequestRoutes } from "./ledger-requests.ts";
+import { logRoutes } from "./logs.ts";
 import { loginSchema, readBody } from "./requests.ts";
 import {
   adminGate,
@@ -20,6 +25,7 @@ import {
   SESSION_COOKIE,
   SESSION_LIFETIME_S,
 } from "./session.ts";
+import { usageRoutes } from "./usage.ts";
 
 const SECOND_MS = 1_000;
 const AUDIT_PAGE = 100;
@@ -79,6 +85,11 @@ adminApi.post("/admin/logout", async (c) => {
     () => adminGate(c.env),
     (gate) => gate.endSession(sessionId, expiresAtMs),
   );
+  const ended = callObject(
+    () => eventLog(c.env),
+    (log) => log.endSession(sessionId),
+  );
+  runAfter(c.executionCtx, c.get("services").log, "end live logs", ended);
   deleteCookie(c, SESSION_COOKIE, COOKIE);
   return success(c, { signedOut: true });
 });
@@ -99,10 +110,16 @@ adminApi.get("/admin/audit", async (c) => {
   return success(c, { entries });
 });
 
+adminApi.route("/admin/api-keys/batch", keyBatchRoutes);
 adminApi.route("/admin/api-keys", keyRoutes);
 adminApi.route("/admin/egress", egressRoutes);
 adminApi.route("/admin/explain", explainRoutes);
 adminApi.route("/admin/claude-accounts", accountRoutes);
+adminApi.route("/admin/dashboard", dashboardRoutes);
+adminApi.route("/admin/requests", ledgerRequestRoutes);
+adminApi.route("/admin", usageRoutes);
+adminApi.route("/admin/encryption-key", encryptionKeyRoutes);
+adminApi.route("/admin/logs", logRoutes);
 
 adminApi.notFound((c) =>
   failure(

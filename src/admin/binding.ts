@@ -1,5 +1,4 @@
-import { parseRosterRow } from "../accounts/roster-row.ts";
-import { callObject } from "../durable-call.ts";
+import { allAccounts } from "../accounts/roster.ts";
 import type { KeyRecord } from "../keys/key-record.ts";
 import type { Services } from "../relay/services.ts";
 
@@ -12,8 +11,7 @@ export async function bindingProblem(
   boundTo: KeyRecord["boundTo"],
 ): Promise<string | null> {
   if (boundTo === null) return null;
-  const { rows } = await callObject(fleet, (object) => object.snapshot(null));
-  const accounts = (rows ?? []).map(parseRosterRow);
+  const accounts = await allAccounts(fleet);
   const { kind, value } = boundTo;
   if (kind === "account") {
     return accounts.some(({ id }) => id === value)

@@ -1,7 +1,8 @@
 import { Hono } from "hono";
 import { type ChoiceInput, choose } from "../accounts/choose.ts";
 import { Pool } from "../accounts/pool.ts";
-import { parseRosterRow, type RosterRow, shareOfReturn } from "../accounts/roster-row.ts";
+import { allAccounts } from "../accounts/roster.ts";
+import { type RosterRow, shareOfReturn } from "../accounts/roster-row.ts";
 import { callObject } from "../durable-call.ts";
 import { SESSION_MAX_CHARS } from "../relay/message-fields.ts";
 import { modelFamily } from "../upstream/model-names.ts";
@@ -33,8 +34,8 @@ export const explainRoutes = new Hono<AdminEnv>().get("/", async (c) => {
   }
   const stored = await services.keyStore.findById(keyId);
   if (stored === null) return failure(c, "not_found", "There is no key with this id.");
-  const [{ rows }, pinnedTo] = await Promise.all([
-    callObject(services.fleet, (fleet) => fleet.snapshot(null)),
+  const [rows, pinnedTo] = await Promise.all([
+    allAccounts(services.fleet),
     session === null
       ? null
       : callObject(
@@ -44,7 +45,7 @@ export const explainRoutes = new Hono<AdminEnv>().get("/", async (c) => {
   ]);
   const { nearLimit } = services.config;
   const { canReachProxies } = services.egress;
-  const pool = new Pool((rows ?? []).map(parseRosterRow), { canReachProxies, nearLimit });
+  const pool = new Pool(rows, { canReachProxies, nearLimit });
   const input: ChoiceInput = {
     pool,
     load: services.load,

@@ -22,6 +22,8 @@ const COUNT_MAX = 1_000_000_000;
 const CONCURRENCY_MAX = 10_000;
 const HOUR_MS = 3_600_000;
 const ACTIVE_MAX_HOURS = 10 * 366 * 24;
+/** Of the number in a numbered name: up to 99,999 keys of one kind. */
+export const NUMBER_MAX_DIGITS = 5;
 
 export const nameSchema = v.pipe(
   v.string(),
@@ -30,20 +32,26 @@ export const nameSchema = v.pipe(
   v.maxLength(KEY_NAME_MAX_CHARS),
   v.regex(/^\P{Cc}*$/u, "must not hold control characters"),
 );
+/** The beginning of a numbered name; a space or a hyphen may stand before the number. */
+const nameStartSchema = v.pipe(
+  v.string(),
+  v.nonEmpty("must not be empty"),
+  v.maxLength(KEY_NAME_MAX_CHARS - NUMBER_MAX_DIGITS),
+  v.regex(/^(?!\s)\P{Cc}*$/u, "must not hold control characters, or begin with a space"),
+);
 export const descriptionSchema = v.pipe(
   v.string(),
   v.trim(),
   v.maxLength(KEY_DESCRIPTION_MAX_CHARS),
 );
+export const tagSchema = v.pipe(
+  v.string(),
+  v.trim(),
+  v.maxLength(TAG_MAX_CHARS),
+  v.regex(/^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u, "must be letters, digits, spaces, . _ or -"),
+);
 export const tagsSchema = v.pipe(
-  v.array(
-    v.pipe(
-      v.string(),
-      v.trim(),
-      v.maxLength(TAG_MAX_CHARS),
-      v.regex(/^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u, "must be letters, digits, spaces, . _ or -"),
-    ),
-  ),
+  v.array(tagSchema),
   v.maxLength(MAX_TAGS, `must have at most ${MAX_TAGS} tags`),
   v.transform((tags) => [...new Set(tags)]),
 );
@@ -122,8 +130,17 @@ const settings = {
 
 export const createKeySchema = v.strictObject({ name: nameSchema, ...settings });
 export const updateKeySchema = v.strictObject({ name: v.optional(nameSchema), ...settings });
+/** Many keys at once: their names stay, and tags can come and go beside the others. */
+export const updateKeysSchema = v.strictObject({
+  ...settings,
+  addTags: v.optional(tagsSchema),
+  removeTags: v.optional(tagsSchema),
+});
+/** Many new keys, with numbered names: what those begin with, and any setting. */
+export const createKeysSchema = v.strictObject({ namePrefix: nameStartSchema, ...settings });
 
-type KeyUpdate = v.InferOutput<typeof updateKeySchema>;
+type KeyUpdate = v.InferOutput<typeof updateKeySchema> &
+  Pick<v.InferOutput<typeof updateKeysSchema>, "addTags" | "removeTags">;
 
 /**
  * What a body changes of a record; what it does not name stays.
@@ -131,7 +148,8 @@ type KeyUpdate = v.InferOutput<typeof updateKeySchema>;
  * @param before the record that is changed, or null for a new key
  */
 export function changesOf(body: KeyUpdate, before: KeyRecord | null): Partial<KeyFields> {
-  const { name, description, tags, enabled, expiresAt, activeForHours } = body;
+  const { name, description, enabled, expiresAt, activeForHours } = body;
+  const tags = tagsWith(body, before?.tags ?? []);
   const { allowedModels, deniedModels, accountId, accountTag, limits } = body;
   const models = before?.models ?? { allowed: null, denied: [] };
   return {
@@ -156,6 +174,13 @@ export function changesOf(body: KeyUpdate, before: KeyRecord | null): Partial<Ke
       : { boundTo: bindingOf(accountId, accountTag, before?.boundTo ?? null) }),
     ...(limits === undefined ? {} : { limits: limitsWith(before?.limits ?? UNLIMITED, limits) }),
   };
+}
+
+/** The tags after a change; undefined where it says nothing of them. */
+function tagsWith({ tags, addTags, removeTags }: KeyUpdate, before: string[]) {
+  if (addTags === undefined && removeTags === undefined) return tags;
+  const kept = (tags ?? before).filter((tag) => !removeTags?.includes(tag));
+  return [...new Set([...kept, ...(addTags ?? [])])];
 }
 
 /** A key is bound one way at the most; taking one way away leaves the other as it was. */

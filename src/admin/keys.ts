@@ -2,7 +2,7 @@ import { type Context, Hono } from "hono";
 import type { RequestRecord } from "../../durable-objects/key-meter/request-record.ts";
 import { callObject } from "../durable-call.ts";
 import { type KeyRecord, policyOf } from "../keys/key-record.ts";
-import { KEY_PAGE_MAX, type StoredKey } from "../keys/key-store.ts";
+import { KEY_PAGE_MAX } from "../keys/key-store.ts";
 import { newKey, rotateKey } from "../keys/new-key.ts";
 import { limitsOf, usageOf } from "../relay/key-report.ts";
 import { nanoDollarsToUsd } from "../upstream/cost.ts";
@@ -16,12 +16,13 @@ import {
   shownSettings,
   updateKeySchema,
 } from "./key-fields.ts";
+import { planOf, REFUSED } from "./key-plan.ts";
+import { configure, type FoundKey, latestOf, writeChange, writeNew } from "./key-write.ts";
 import { readBody, rotateKeySchema } from "./requests.ts";
 
 const PAGE_DEFAULT = 50;
 const HOUR_MS = 3_600_000;
 const NO_SUCH_KEY = "There is no key with this id.";
-const DELETED = "This key is deleted. Restore it first: POST …/restore.";
 
 /** `/admin/api-keys` */
 export const keyRoutes = new Hono<AdminEnv>()
@@ -49,11 +50,9 @@ export const keyRoutes = new Hono<AdminEnv>()
     const unbound = await bindingProblem(c.get("services"), fields.boundTo ?? null);
     if (unbound !== null) return failure(c, "bad_request", unbound);
     const { plainKey, stored } = await newKey(fields, Date.now());
-    const { record, hash } = stored;
+    const { record } = stored;
     return audited(c, "key.create", record.id, { after: shownSettings(record) }, async () => {
-      await configure(c, stored);
-      await c.get("services").keyStore.put(stored, null);
-      c.get("services").keys.forget(hash);
+      await writeNew(c, stored);
       // The only time the plain key leaves the relay.
       return {
         done: true,
@@ -93,15 +92,12 @@ export const keyRoutes = new Hono<AdminEnv>()
     if (!body.ok) return failure(c, body.error.code, body.error.message);
     const key = await find(c);
     if (key === null) return failure(c, "not_found", NO_SUCH_KEY);
-    const { record } = key.stored;
-    if (record.deletedAtMs !== null) return failure(c, "conflict", DELETED);
-    if (body.value.enabled === true && record.revokedAtMs !== null) {
-      return failure(c, "conflict", "This key was revoked, for good. Make a new one instead.");
-    }
-    const changes = changesOf(body.value, record);
-    const unbound = await bindingProblem(c.get("services"), changes.boundTo ?? null);
+    const plan = planOf(body.value, key.stored.record);
+    if (plan.kind === "refused") return failure(c, "conflict", REFUSED[plan.reason]);
+    if (plan.kind === "same") return asItIs(c, key);
+    const unbound = await bindingProblem(c.get("services"), plan.patch.boundTo ?? null);
     if (unbound !== null) return failure(c, "bad_request", unbound);
-    return change(c, "key.update", key, changes);
+    return change(c, "key.update", key, plan.patch);
   })
 
   .post("/:id/revoke", async (c) => {
@@ -118,10 +114,8 @@ export const keyRoutes = new Hono<AdminEnv>()
     const key = await find(c);
     if (key === null) return failure(c, "not_found", NO_SUCH_KEY);
     const { stored: old } = key;
-    if (old.record.deletedAtMs !== null) return failure(c, "conflict", DELETED);
-    if (old.record.revokedAtMs !== null) {
-      return failure(c, "conflict", "This key was revoked, for good. Make a new one instead.");
-    }
+    if (old.record.deletedAtMs !== null) return failure(c, "conflict", REFUSED.deleted);
+    if (old.record.revokedAtMs !== null) return failure(c, "conflict", REFUSED.revoked);
     const graceMs = Math.round(body.value.graceHours * HOUR_MS);
     const { plainKey, stored } = await rotateKey(old, graceMs, Date.now());
     return audited(c, "key.rotate", old.record.id, { ...body.value }, async () => {
@@ -183,31 +177,20 @@ function shownRequest({ startedAtMs, costNanoDollars, ...record }: RequestRecord
   return { ...record, startedAt, cost: nanoDollarsToUsd(costNanoDollars) };
 }
 
-/** A key as it now stands, and when it was first used. */
-interface FoundKey {
-  stored: StoredKey;
-  /** The meter knows of a change that the store does not show. */
-  isAhead: boolean;
-  activatedAtMs: number | null;
-}
-
-/** Writes a changed record: to the meter, which makes it hold from now on, then to the store. */
+/** Carries out a change of one key, with its line in the audit trail. */
 async function change(
   c: AdminContext,
   action: string,
   { stored, activatedAtMs }: FoundKey,
   patch: Partial<KeyRecord>,
 ): Promise<Response> {
-  const { hash, record } = stored;
-  const changed: KeyRecord = { ...record, ...patch, version: record.version + 1 };
+  const { record } = stored;
   const before = Object.fromEntries(
     Object.keys(patch).map((field) => [field, record[field as keyof KeyRecord]]),
   );
   return audited(c, action, record.id, { before, after: patch }, async () => {
-    const next = { hash, record: changed };
-    if (!(await configure(c, next))) return tooLate(c);
-    await c.get("services").keyStore.put(next, record);
-    c.get("services").keys.forget(hash);
+    const changed = await writeChange(c, stored, patch);
+    if (changed === null) return tooLate(c);
     return { done: true, result: success(c, shownKey(changed, activatedAtMs)) };
   });
 }
@@ -223,27 +206,7 @@ function tooLate(c: AdminContext) {
   return { done: false, result: failure(c, "conflict", message) };
 }
 
-/** The store may be a minute behind what the meter was told. */
 async function find(c: Context<AdminEnv, "/:id">): Promise<FoundKey | null> {
-  const { keyStore, meter } = c.get("services");
-  const stored = await keyStore.findById(c.req.param("id"));
-  if (stored === null) return null;
-  const latest = await callObject(
-    () => meter(stored.record.id),
-    (object) => object.latest(),
-  );
-  const told = latest?.stored ?? null;
-  const isAhead = told !== null && told.record.version > stored.record.version;
-  return {
-    stored: isAhead ? told : stored,
-    isAhead,
-    activatedAtMs: latest?.activatedAtMs ?? null,
-  };
-}
-
-function configure(c: AdminContext, stored: StoredKey): Promise<boolean> {
-  return callObject(
-    () => c.get("services").meter(stored.record.id),
-    (meter) => meter.configure(policyOf(stored.record), stored),
-  );
+  const stored = await c.get("services").keyStore.findById(c.req.param("id"));
+  return stored === null ? null : latestOf(c, stored);
 }

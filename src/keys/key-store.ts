@@ -38,6 +38,8 @@ export interface KeyStore {
   /** The record under this hash, or null where there is none. The one read of the hot path. */
   findByHash(hash: string): Promise<KeyRecord | null>;
   findById(id: string): Promise<StoredKey | null>;
+  /** Those of the keys that are there, in the order of the ids, in one read for a hundred. */
+  findByIds(ids: readonly string[]): Promise<StoredKey[]>;
   /**
    * Writes a record, new or changed.
    *

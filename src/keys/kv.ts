@@ -35,6 +35,13 @@ const METADATA_MAX_BYTES = 1024;
 const BULK_MAX_KEYS = 100;
 /** Workers KV refuses a shorter life. */
 const MIN_TTL_SECONDS = 60;
+/**
+ * How long to wait before a write is tried again, and then once more. One name takes one write a
+ * second (429 otherwise), so together they outlast a second.
+ */
+const WRITE_PAUSES_MS = [300, 1_000];
+/** The share of a pause that chance decides: writes that failed together do not come back together. */
+const PAUSE_JITTER = 0.5;
 
 const encoder = new TextEncoder();
 
@@ -42,9 +49,12 @@ const encoder = new TextEncoder();
 export class KvKeyStore implements KeyStore {
   readonly kind = "kv";
   readonly #kv: KVNamespace;
+  readonly #writePausesMs: readonly number[];
 
-  constructor(kv: KVNamespace) {
+  /** @param writePausesMs before each repetition of a write that failed; none: it is not repeated */
+  constructor(kv: KVNamespace, writePausesMs: readonly number[] = WRITE_PAUSES_MS) {
     this.#kv = kv;
+    this.#writePausesMs = writePausesMs;
   }
 
   async findByHash(hash: string): Promise<KeyRecord | null> {
@@ -55,6 +65,22 @@ export class KvKeyStore implements KeyStore {
   async findById(id: string): Promise<StoredKey | null> {
     const value = await guarded(() => this.#kv.get<unknown>(ID_PREFIX + id, "json"));
     return value === null ? null : readable(parseStoredKey(value));
+  }
+
+  async findByIds(ids: readonly string[]): Promise<StoredKey[]> {
+    const batches = inBatches(ids, BULK_MAX_KEYS).map((batch) =>
+      guarded(() =>
+        this.#kv.get<unknown>(
+          batch.map((id) => ID_PREFIX + id),
+          "json",
+        ),
+      ),
+    );
+    const values = new Map((await Promise.all(batches)).flatMap((batch) => [...batch]));
+    return ids.flatMap((id) => {
+      const value = values.get(ID_PREFIX + id) ?? null;
+      return value === null ? [] : [readable(parseStoredKey(value))];
+    });
   }
 
   /**
@@ -70,14 +96,14 @@ export class KvKeyStore implements KeyStore {
     await this.#write(has.filter((entry) => !(told.includes(entry) && found.includes(entry))));
     const json = JSON.stringify(record);
     const fits = encoder.encode(json).byteLength <= METADATA_MAX_BYTES;
-    await guarded(() =>
+    await this.#written(() =>
       this.#kv.put(
         ID_PREFIX + record.id,
         JSON.stringify({ hash, record }),
         fits ? { metadata: record } : {},
       ),
     );
-    await guarded(() => this.#kv.put(RECORD_PREFIX + hash, json));
+    await this.#written(() => this.#kv.put(RECORD_PREFIX + hash, json));
     const had = new Set([...told, ...found]);
     await this.#delete([...had].filter((entry) => !has.includes(entry)));
   }
@@ -86,7 +112,7 @@ export class KvKeyStore implements KeyStore {
   async retire(hash: string, record: KeyRecord, untilMs: number): Promise<void> {
     const seconds = Math.ceil((untilMs - Date.now()) / 1000);
     const expirationTtl = Math.max(seconds, MIN_TTL_SECONDS);
-    await guarded(() =>
+    await this.#written(() =>
       this.#kv.put(RECORD_PREFIX + hash, JSON.stringify(record), { expirationTtl }),
     );
   }
@@ -117,7 +143,7 @@ export class KvKeyStore implements KeyStore {
       listed.set(id, parseKeyRecord(metadata));
     }
     const missing = [...listed].flatMap(([id, record]) => (record === null ? [id] : []));
-    for (const [id, record] of await this.#records(missing)) listed.set(id, record);
+    for (const { record } of await this.findByIds(missing)) listed.set(record.id, record);
     const keys = [...listed.values()].filter((record) => record !== null);
     return {
       keys: keys.filter((record) => isAskedFor(record, query)),
@@ -125,30 +151,24 @@ export class KvKeyStore implements KeyStore {
     };
   }
 
-  /** Those of the records that are there. */
-  async #records(ids: string[]): Promise<[string, KeyRecord][]> {
-    const batches = inBatches(ids, BULK_MAX_KEYS).map((batch) =>
-      guarded(() =>
-        this.#kv.get<unknown>(
-          batch.map((id) => ID_PREFIX + id),
-          "json",
-        ),
-      ),
-    );
-    const values = (await Promise.all(batches)).flatMap((batch) => [...batch]);
-    return values.flatMap(([name, value]): [string, KeyRecord][] =>
-      value === null
-        ? []
-        : [[name.slice(ID_PREFIX.length), readable(parseStoredKey(value)).record]],
-    );
-  }
-
   async #write(entries: string[]): Promise<void> {
-    await guarded(() => Promise.all(entries.map((name) => this.#kv.put(name, ""))));
+    await Promise.all(entries.map((name) => this.#written(() => this.#kv.put(name, ""))));
   }
 
   async #delete(names: string[]): Promise<void> {
-    await guarded(() => Promise.all(names.map((name) => this.#kv.delete(name))));
+    await Promise.all(names.map((name) => this.#written(() => this.#kv.delete(name))));
+  }
+
+  /** Every write here says what is to stand under a name, so it may be repeated. */
+  async #written(write: () => Promise<void>): Promise<void> {
+    for (const pauseMs of this.#writePausesMs) {
+      try {
+        return await write();
+      } catch {
+        await pause(pauseMs * (1 + PAUSE_JITTER * Math.random()));
+      }
+    }
+    return guarded(write);
   }
 }
 
@@ -172,4 +192,8 @@ async function guarded<T>(operation: () => Promise<T>): Promise<T> {
   } catch (cause) {
     throw new KeyStoreUnavailable("Workers KV did not answer", { cause });
   }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((settle) => setTimeout(settle, ms));
 }

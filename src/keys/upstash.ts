@@ -69,6 +69,17 @@ export class UpstashKeyStore implements KeyStore {
     });
   }
 
+  findByIds(ids: readonly string[]): Promise<StoredKey[]> {
+    return asked(async () => {
+      const batches = inBatches(ids, READ_BATCH).map((batch) =>
+        this.#redis.mget<(string | null)[]>(batch.map(idName)),
+      );
+      return (await Promise.all(batches))
+        .flat()
+        .flatMap((json) => (json === null ? [] : [readable(parseStoredKey(JSON.parse(json)))]));
+    });
+  }
+
   /** All of it or nothing. Entries of an index that are there already stay as they are. */
   put({ hash, record }: StoredKey, before: KeyRecord | null): Promise<void> {
     return asked(async () => {
@@ -122,21 +133,11 @@ export class UpstashKeyStore implements KeyStore {
         { byLex: true, offset: 0, count: limit + 1 },
       );
       const shown = entries.slice(0, limit);
-      const records = await this.#records(set === NAMES ? shown.map(idOfMember) : shown);
+      const found = await this.findByIds(set === NAMES ? shown.map(idOfMember) : shown);
       return {
-        keys: records.filter((record) => isAskedFor(record, query)),
+        keys: found.flatMap(({ record }) => (isAskedFor(record, query) ? [record] : [])),
         cursor: entries.length > limit ? (shown.at(-1) ?? null) : null,
       };
-    });
-  }
-
-  /** Those of the records that are there, in the order of the ids. */
-  async #records(ids: string[]): Promise<KeyRecord[]> {
-    const batches = inBatches(ids, READ_BATCH).map((batch) =>
-      this.#redis.mget<(string | null)[]>(batch.map(idName)),
-    );
-    return (await Promise.all(batches)).flat().flatMap((json) => {
-      return json === null ? [] : [readable(parseStoredKey(JSON.parse(json))).record];
     });
   }
 }

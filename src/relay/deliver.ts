@@ -85,7 +85,9 @@ async function deliverWhole(
   } catch {
     return done(null, { outcome: "truncated", reading: { ...emptyReading(), estimated: true } });
   }
-  const reading = readMessageJson(await decodedText(bytes, answer.headers));
+  // Almost always plain: then nothing is waited for.
+  const isPlain = decodingOf(answer.headers).kind === "none";
+  const reading = readMessageJson(isPlain ? bytes : await decodedText(bytes, answer.headers));
   if (reading.messageId !== null) options.onMessageId(reading.messageId);
   return done(new Response(bytes, init), { outcome: "completed", reading });
 }

@@ -41,11 +41,20 @@ export type ScanResult =
 class NotJson extends Error {}
 class TooDeep extends Error {}
 
-/** @param wanted names of top-level members whose values are located */
-export function scanObject(bytes: Uint8Array, wanted: ReadonlySet<string>): ScanResult {
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+/**
+ * @param wanted names of top-level members whose values are located, and which may stand only once
+ * @param noted names of members that may stand more often: the last one is located
+ */
+export function scanObject(
+  bytes: Uint8Array,
+  wanted: ReadonlySet<string>,
+  noted: ReadonlySet<string> = NO_NAMES,
+): ScanResult {
   const scanner = new Scanner(bytes);
   try {
-    return scanner.object(wanted);
+    return scanner.object(wanted, noted);
   } catch (error) {
     if (error instanceof TooDeep) return { kind: "too_deep" };
     if (error instanceof NotJson) return { kind: "not_json", atByte: scanner.position };
@@ -70,7 +79,7 @@ class Scanner {
     this.#length = bytes.byteLength;
   }
 
-  object(wanted: ReadonlySet<string>): ScanResult {
+  object(wanted: ReadonlySet<string>, noted: ReadonlySet<string>): ScanResult {
     const found = new Map<string, Slice>();
     this.#whitespace();
     this.#expect(OPEN_OBJECT);
@@ -84,6 +93,8 @@ class Scanner {
         this.#value();
         if (wanted.has(name)) {
           if (found.has(name)) return { kind: "repeated", name };
+          found.set(name, { start, end: this.position });
+        } else if (noted.has(name)) {
           found.set(name, { start, end: this.position });
         }
         this.#whitespace();

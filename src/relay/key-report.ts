@@ -53,7 +53,8 @@ export function usageOf(key: KeyRecord, usage: MeterReport, nowMs: number) {
   };
 }
 
-function sumsOf(sums: UsageSums) {
+/** Sums as the API shows them. */
+export function sumsOf(sums: UsageSums) {
   const inputTokens = sums.input_tokens;
   const outputTokens = sums.output_tokens;
   const cacheCreateTokens = sums.write_5m_tokens + sums.write_1h_tokens;

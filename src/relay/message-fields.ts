@@ -1,4 +1,5 @@
 import { fail, ok, type Result } from "../result.ts";
+import type { Opening } from "./conversation.ts";
 import { parseSlice, type Slice, scanObject } from "./json-scan.ts";
 import type { Refusal } from "./refusal.ts";
 
@@ -12,9 +13,13 @@ export interface MessageFields {
   /** Whether the message belongs to a thread, and which message it continues. */
   thread: boolean;
   previousMessageId: string | null;
+  /** Where the conversation's beginning stands; null where the body does not hold it. */
+  opening: Opening | null;
 }
 
 const WANTED = new Set(["model", "stream", "metadata", "thread"]);
+/** Upstream judges them; where one stands twice, that is no reason to refuse it here. */
+const NOTED = new Set(["system", "messages"]);
 /** Longer than any model's name. */
 const MODEL_MAX_CHARS = 200;
 /** Values that are parsed are small; a larger one is left alone. */
@@ -26,7 +31,7 @@ const OLD_USER_ID = /_session_([0-9a-f-]{36})$/;
 
 /** Step 2b: one bounded parse of the body. */
 export function readMessageFields(bytes: Uint8Array): Result<MessageFields, Refusal> {
-  const scan = scanObject(bytes, WANTED);
+  const scan = scanObject(bytes, WANTED, NOTED);
   switch (scan.kind) {
     case "not_json":
       return fail({ kind: "body_not_json", atByte: scan.atByte });
@@ -41,12 +46,22 @@ export function readMessageFields(bytes: Uint8Array): Result<MessageFields, Refu
   const model = value("model");
   if (typeof model !== "string" || model === "") return fail({ kind: "model_missing" });
   const thread = value("thread");
+  const previousMessageId = boundedText(
+    member(thread, "previous_message_id"),
+    MESSAGE_ID_MAX_CHARS,
+  );
+  const messages = scan.found.get("messages");
   return ok({
     model: model.slice(0, MODEL_MAX_CHARS),
     stream: value("stream") === true,
     userSession: sessionOfUserId(member(value("metadata"), "user_id")),
     thread: thread !== undefined && thread !== null,
-    previousMessageId: boundedText(member(thread, "previous_message_id"), MESSAGE_ID_MAX_CHARS),
+    previousMessageId,
+    // A thread's next message brings only what is new.
+    opening:
+      messages === undefined || previousMessageId !== null
+        ? null
+        : { system: scan.found.get("system") ?? null, messages },
   });
 }
 

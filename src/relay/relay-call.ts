@@ -22,4 +22,6 @@ export interface RelayCall {
   session: string | null;
   /** The account that the session is on: what this isolate knows, then what the meter says. */
   pinnedTo: string | null;
+  /** Whether another request may wait for this one's settlement. */
+  isTight: boolean;
 }

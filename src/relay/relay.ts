@@ -1,4 +1,5 @@
 import type { Admitted } from "../../durable-objects/key-meter/meter.ts";
+import type { RosterRow } from "../accounts/roster-row.ts";
 import { describeError, runAfter } from "../background.ts";
 import { callObject } from "../durable-call.ts";
 import { policyOf } from "../keys/key-record.ts";
@@ -6,12 +7,15 @@ import { newRequestId } from "../request-id.ts";
 import { fail, ok, type Result } from "../result.ts";
 import { modelFamily } from "../upstream/model-names.ts";
 import { emptyReading } from "../upstream/usage.ts";
+import { judgeStreamError } from "../upstream/verdict.ts";
+import { conversationOf } from "./conversation.ts";
 import { type Delivery, deliver, type Ending } from "./deliver.ts";
 import { identify } from "./identify.ts";
-import { readMessageFields, SESSION_MAX_CHARS } from "./message-fields.ts";
+import { type MessageFields, readMessageFields, SESSION_MAX_CHARS } from "./message-fields.ts";
 import { dropBody, readBody } from "./read-body.ts";
 import { type Refusal, refuse } from "./refusal.ts";
 import type { RelayCall } from "./relay-call.ts";
+import { report } from "./report.ts";
 import { Sender, type SendResult } from "./send.ts";
 import type { Services } from "./services.ts";
 import { settle } from "./settle.ts";
@@ -49,9 +53,11 @@ async function walk(
 ): Promise<Response> {
   const startedAtMs = Date.now();
   const requestId = newRequestId(startedAtMs);
+  let keyId: string | undefined;
   const refused = (refusal: Refusal): Response => {
     services.log(refusal.kind === "internal" ? "error" : "info", "request.refused", {
       requestId,
+      keyId,
       reason: refusal.kind,
     });
     return refuse(refusal, requestId, Date.now());
@@ -63,6 +69,7 @@ async function walk(
     return refused(identified.error);
   }
   const { record: key, mark: keyMark } = identified.value;
+  keyId = key.id;
   const body = await readBody(request);
   if (!body.ok) return refused(body.error);
   const fields = readMessageFields(body.value);
@@ -81,8 +88,9 @@ async function walk(
     body: body.value,
     fields: fields.value,
     family: modelFamily(fields.value.model),
-    session: sessionOf(request.headers, fields.value.userSession),
+    session: sessionOf(request.headers, fields.value, body.value),
     pinnedTo: null,
+    isTight: false,
   };
   call.pinnedTo = rememberedPin(call);
   const sender = new Sender(call);
@@ -94,12 +102,13 @@ async function walk(
     return refused(admitted.error);
   }
   call.pinnedTo = admitted.value.pinnedTo;
+  call.isTight = admitted.value.isTight;
 
   let sent: SendResult;
   try {
     sent = await sender.send(admitted.value.threadAccountId);
   } catch (error) {
-    services.log("error", "request.failed", { requestId, error: describeError(error) });
+    services.log("error", "request.failed", { requestId, keyId, error: describeError(error) });
     sent = { outcome: fail({ kind: "internal" }), attempts: [] };
   }
   // An account has answered, or none will: the stream must not hold the body to its end.
@@ -124,7 +133,7 @@ async function walk(
       onMessageId: (messageId) => rememberThread(call, messageId, sent),
     });
   } catch (error) {
-    services.log("error", "request.failed", { requestId, error: describeError(error) });
+    services.log("error", "request.failed", { requestId, keyId, error: describeError(error) });
     delivery = { response: null, ended: Promise.resolve(ended("truncated")) };
   }
   const answer = delivery.response ?? refused({ kind: "answer_broke_off" });
@@ -155,15 +164,18 @@ async function admit(
         () => services.meter(key.id),
         (meter) => meter.check(use),
       );
-      return refusal === null ? ok({ threadAccountId, pinnedTo }) : fail(refusal);
+      return refusal === null ? ok({ threadAccountId, pinnedTo, isTight: false }) : fail(refusal);
     }
     const admission = { ...use, requestId, previousMessageId, session, accountId };
-    const admitted = await services.meterLink.admit(key.id, admission);
+    const beside = (work: Promise<void>) =>
+      runAfter(call.ctx, services.log, "settle", work, { keyId: key.id });
+    const admitted = await services.meterLink.admit(key.id, admission, beside);
     if (!admitted.ok) return admitted;
     rememberPin(call, admitted.value.pinnedTo);
     return threadAccountId === null ? admitted : ok({ ...admitted.value, threadAccountId });
-  } catch (error) {
-    services.log("error", "meter.unavailable", { requestId, error: describeError(error) });
+  } catch (cause) {
+    const error = describeError(cause);
+    services.log("error", "meter.unavailable", { requestId, keyId: key.id, error });
     return fail({ kind: "meter_unavailable" });
   }
 }
@@ -185,10 +197,20 @@ function settleLater(
   firstByteAtMs: number | null,
 ): void {
   const settled = Promise.resolve(ending).then((end) => {
-    if (sent.outcome.ok) sent.outcome.value.release();
+    if (sent.outcome.ok) {
+      sent.outcome.value.release();
+      reportStreamError(call, sent.outcome.value.row, end);
+    }
     return call.metered ? settle(call, sent, end, status, firstByteAtMs) : undefined;
   });
-  runAfter(call.ctx, call.services.log, "settle", settled);
+  const ids = { requestId: call.requestId, keyId: call.key.id };
+  runAfter(call.ctx, call.services.log, "settle", settled, ids);
+}
+
+/** An error inside a stream that began well teaches the account as one in its place would have. */
+function reportStreamError(call: RelayCall, row: RosterRow, { reading }: Ending): void {
+  const verdict = judgeStreamError(reading.errorType);
+  if (verdict !== null) report(call, row, verdict, null);
 }
 
 /** A thread lives in one account's organisation: its next message must go there. */
@@ -201,13 +223,15 @@ function rememberThread(call: RelayCall, messageId: string, sent: SendResult): v
     () => services.meter(key.id),
     (meter) => meter.rememberMessage(messageId, accountId),
   );
-  runAfter(ctx, services.log, "remember thread", told);
+  const ids = { requestId: call.requestId, keyId: key.id, accountId };
+  runAfter(ctx, services.log, "remember thread", told, ids);
 }
 
-/** The session header of Claude Code, else the session inside `metadata.user_id`, else none. */
-function sessionOf(headers: Headers, userSession: string | null): string | null {
+/** The session header of Claude Code, else that of `metadata.user_id`, else the conversation's beginning. */
+function sessionOf(headers: Headers, fields: MessageFields, body: Uint8Array): string | null {
   const session = headers.get("x-claude-code-session-id")?.trim() ?? "";
-  return session !== "" && session.length <= SESSION_MAX_CHARS ? session : userSession;
+  if (session !== "" && session.length <= SESSION_MAX_CHARS) return session;
+  return fields.userSession ?? conversationOf(body, fields.opening);
 }
 
 function ended(outcome: Outcome): Ending {

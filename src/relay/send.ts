@@ -6,7 +6,7 @@ import type { RosterRow } from "../accounts/roster-row.ts";
 import { runAfter } from "../background.ts";
 import { EGRESS_WORDS, type EgressFaultCode } from "../egress/fault.ts";
 import { fail, ok, type Result } from "../result.ts";
-import { goesToClient, isAccountFailure, type Verdict } from "../upstream/verdict.ts";
+import { forbidsRetry, goesToClient, isAccountFailure, type Verdict } from "../upstream/verdict.ts";
 import { type Answered, type AttemptResult, attempt } from "./attempt.ts";
 import type { Cause, Refusal } from "./refusal.ts";
 import type { RelayCall } from "./relay-call.ts";
@@ -117,6 +117,7 @@ export class Sender {
       if (sent !== null) return { outcome: ok(sent), attempts: this.#attempts };
       this.#exclude.add(ready.value.row.id);
       if (!this.#mayGoOn()) return this.#giveUp(this.#noneFree());
+      this.#tellFailover(ready.value.row.id);
       if (this.#backsOff) await this.#backOff();
     }
   }
@@ -246,7 +247,7 @@ export class Sender {
     stay.judged(isAccountFailure(verdict));
     const release = () => this.#leave(ready);
     const sent = answered === null ? null : { ...answered, row, chosenBy: by, release };
-    if (sent !== null && goesToClient(verdict)) return sent;
+    if (sent !== null && isFinal(verdict, sent.answer.headers)) return sent;
     release();
     this.#learn(verdict, sent);
     return null;
@@ -341,6 +342,16 @@ export class Sender {
     return Date.now() - startedAtMs < services.config.failover.budgetMs;
   }
 
+  /** An account could not answer, and the next one is looked for. */
+  #tellFailover(accountId: string): void {
+    const { services, requestId, key } = this.#call;
+    const last = this.#attempts.at(-1);
+    services.log("info", "request.failover", {
+      ...{ requestId, keyId: key.id, accountId },
+      ...{ reason: last?.verdict, status: last?.status },
+    });
+  }
+
   async #backOff(): Promise<void> {
     const baseMs = BACKOFF_MS * 2 ** (this.#sends - 1);
     await scheduler.wait(baseMs * (1 + Math.random()));
@@ -353,6 +364,11 @@ export class Sender {
 
 function egressWords(code: EgressFaultCode): string {
   return `an account's way to Anthropic failed: ${EGRESS_WORDS[code].reason}`;
+}
+
+/** Whether the answer goes to the client as it came; otherwise another account may do better. */
+function isFinal(verdict: Verdict, headers: Headers): boolean {
+  return goesToClient(verdict) || forbidsRetry(verdict, headers);
 }
 
 function isOnTrial({ standings }: NoChoice): boolean {

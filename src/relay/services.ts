@@ -7,6 +7,7 @@ import { Vault } from "../accounts/vault.ts";
 import { type RelayConfig, readConfig } from "../config.ts";
 import { type Remote, remote } from "../durable-call.ts";
 import { Egresses } from "../egress/egress.ts";
+import { eventNoteOf } from "../events/isolate-sink.ts";
 import type { ClaudeAccount, Fleet, KeyMeter } from "../index.ts";
 import { FailedKeys } from "../keys/failed-keys.ts";
 import { KeyCache } from "../keys/key-cache.ts";
@@ -69,13 +70,14 @@ function makeServices(env: Env): Result<Services, string[]> {
     remote(env.CLAUDE_ACCOUNT, id, locationHint);
   const meter = (keyId: string) => remote(env.KEY_METER, keyId);
   const fleet = () => remote(env.FLEET, FLEET_NAME);
+  const log = makeLogger(config.value.logLevel, {}, eventNoteOf(env));
   const { encryptionKey, previousEncryptionKeys, nearLimit } = config.value;
   const egress = new Egresses(config.value);
   const { canReachProxies } = egress;
   let vault: Vault | null = null;
   return ok({
     config: config.value,
-    log: makeLogger(config.value.logLevel, {}),
+    log,
     keyStore,
     keys: new KeyCache(keyStore),
     failedKeys: new FailedKeys(env.FAILED_KEYS),
@@ -91,7 +93,7 @@ function makeServices(env: Env): Result<Services, string[]> {
       vault ??= await Vault.open(encryptionKey, previousEncryptionKeys);
       return vault;
     },
-    meterLink: new MeterLink(meter),
+    meterLink: new MeterLink(meter, log),
     meter,
     account,
     fleet,

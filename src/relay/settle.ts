@@ -1,17 +1,11 @@
-import { describeError } from "../background.ts";
 import { costOf } from "../upstream/cost.ts";
 import type { Ending } from "./deliver.ts";
 import type { RelayCall } from "./relay-call.ts";
 import type { SendResult } from "./send.ts";
 import { type Bill, NOTHING_BILLED, type Settlement } from "./settlement.ts";
 
-/** Tries at settling; after them the lease runs out and the row is swept as unsettled. */
-const SETTLE_TRIES = 4;
-const SETTLE_RETRY_FIRST_MS = 250;
-
 /**
  * Step 7: completes the request's row at the key's meter, after the answer and off its path.
- * Idempotent, so it is repeated until the meter has it.
  */
 export async function settle(
   call: RelayCall,
@@ -36,22 +30,7 @@ export async function settle(
     bill: billOf(call, ending),
   };
   const { services } = call;
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await services.meterLink.settle(call.key.id, settlement);
-      break;
-    } catch (error) {
-      if (attempt === SETTLE_TRIES) {
-        services.log("error", "settle.failed", {
-          requestId: call.requestId,
-          keyId: call.key.id,
-          error: describeError(error),
-        });
-        return;
-      }
-      await scheduler.wait(SETTLE_RETRY_FIRST_MS * 2 ** (attempt - 1));
-    }
-  }
+  await services.meterLink.settle(call.key.id, settlement, call.isTight);
   services.log("debug", "request.settled", {
     requestId: call.requestId,
     keyId: call.key.id,

@@ -1,4 +1,5 @@
-import { parseRosterRow, standingOf } from "../accounts/roster-row.ts";
+import { allAccounts } from "../accounts/roster.ts";
+import { standingOf } from "../accounts/roster-row.ts";
 import type { Services } from "../relay/services.ts";
 import type { Result } from "../result.ts";
 import { relayVersion } from "../version.ts";
@@ -46,13 +47,7 @@ async function examine(services: Services): Promise<Health> {
       () => services.keyStore.kind,
       () => "unavailable" as const,
     ),
-    services
-      .fleet()
-      .snapshot(null)
-      .then(
-        (snapshot) => (snapshot.rows ?? []).map(parseRosterRow),
-        () => null,
-      ),
+    allAccounts(services.fleet).catch(() => null),
     services.vault(),
   ]);
   const nowMs = Date.now();

@@ -9,7 +9,7 @@ const OAUTH_BETA = "oauth-2025-04-20";
  * Never sent upstream: every slot where a client's credential could sit, what belongs to one
  * connection only, and what tells of the client's network.
  */
-const NOT_UPSTREAM = [
+const NOT_UPSTREAM: ReadonlySet<string> = new Set([
   "authorization",
   "x-api-key",
   "api-key",
@@ -34,11 +34,11 @@ const NOT_UPSTREAM = [
   "x-original-forwarded-for",
   "true-client-ip",
   "cdn-loop",
-] as const;
+]);
 const NOT_UPSTREAM_PREFIX = /^(?:cf-|x-forwarded-|proxy-|x-relay-)/;
 
 /** Belong to the connection between upstream and the relay, to the way there, or to upstream's origin. */
-const NOT_DOWNSTREAM = [
+const NOT_DOWNSTREAM: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
   "proxy-authenticate",
@@ -53,18 +53,16 @@ const NOT_DOWNSTREAM = [
   "strict-transport-security",
   "report-to",
   "nel",
-] as const;
+]);
 const RATE_LIMIT_PREFIX = "anthropic-ratelimit-";
 
 /** The client's headers with the credential swapped, and nothing else changed. */
 export function upstreamHeaders(client: Headers, credential: Credential): Headers {
   const headers = new Headers(client);
-  for (const name of NOT_UPSTREAM) headers.delete(name);
-  const prefixed: string[] = [];
-  for (const name of headers.keys()) if (NOT_UPSTREAM_PREFIX.test(name)) prefixed.push(name);
-  for (const name of prefixed) headers.delete(name);
+  remove(headers, (name) => NOT_UPSTREAM.has(name) || NOT_UPSTREAM_PREFIX.test(name));
   // What `Connection` names belongs to this hop as well.
-  for (const name of (client.get("connection") ?? "").split(",")) {
+  const connection = client.get("connection");
+  for (const name of connection === null ? [] : connection.split(",")) {
     const token = name.trim().toLowerCase();
     if (/^[a-z0-9-]+$/.test(token) && !token.startsWith("anthropic-")) headers.delete(token);
   }
@@ -86,14 +84,20 @@ export function downstreamHeaders(
   options: { requestId: string; stripRateLimits: boolean },
 ): Headers {
   const headers = new Headers(upstream);
-  for (const name of NOT_DOWNSTREAM) headers.delete(name);
-  if (options.stripRateLimits) {
-    for (const name of [...headers.keys()]) {
-      if (name.startsWith(RATE_LIMIT_PREFIX)) headers.delete(name);
-    }
-  }
+  const { stripRateLimits } = options;
+  remove(
+    headers,
+    (name) => NOT_DOWNSTREAM.has(name) || (stripRateLimits && name.startsWith(RATE_LIMIT_PREFIX)),
+  );
   headers.set("x-relay-request-id", options.requestId);
   return headers;
+}
+
+/** A look at each header that is there costs less than a deletion of each that may be. */
+function remove(headers: Headers, isUnwanted: (name: string) => boolean): void {
+  const unwanted: string[] = [];
+  for (const name of headers.keys()) if (isUnwanted(name)) unwanted.push(name);
+  for (const name of unwanted) headers.delete(name);
 }
 
 function withOAuthBeta(betas: string | null): string {

@@ -12,6 +12,8 @@ const TOKEN_TIMEOUT_MS = 20_000;
 /** Where the answer names no lifetime: the one that upstream is known to give. */
 const DEFAULT_LIFETIME_S = 28_800;
 const MESSAGE_MAX_CHARS = 300;
+/** With 500, what a server says that did not do it. Of 502, 504 and their like a gateway is the author. */
+const UNAVAILABLE = 503;
 
 /** What an authorization or refresh gives. Times are unix milliseconds. */
 export interface TokenSet {
@@ -30,8 +32,11 @@ export type TokenError =
   /** Refused for another reason; the grant may still be good. */
   | { kind: "refused"; status: number; message: string }
   | { kind: "rate_limited"; retryAtMs: number | null; message: string }
-  /** No answer, or one that says nothing about the grant. */
-  | { kind: "unreachable"; message: string };
+  /**
+   * No answer, or one that says nothing about the grant. `mayBeSpent`: nor does it say that nothing
+   * was done, so the grant may have been used up, and what came of it lost.
+   */
+  | { kind: "unreachable"; mayBeSpent: boolean; message: string };
 
 export type Fetch = (input: string, init: RequestInit) => Promise<Response>;
 
@@ -139,24 +144,34 @@ async function requestToken(
 ): Promise<Result<TokenSet, TokenError>> {
   let response: Response;
   let text: string;
+  const abort = new AbortController();
+  // A timer that is left running would keep the account's object awake, and billed, to its end.
+  const timer = setTimeout(() => abort.abort(), TOKEN_TIMEOUT_MS);
   try {
     response = await fetcher(config.tokenUrl, {
       method: "POST",
       headers: { "content-type": "application/json", accept: "application/json" },
       body: JSON.stringify(body),
       redirect: "manual",
-      signal: AbortSignal.timeout(TOKEN_TIMEOUT_MS),
+      signal: abort.signal,
     });
     text = await response.text();
   } catch (error) {
-    if (error instanceof EgressFailed) return fail({ kind: "unreachable", message: error.message });
+    if (error instanceof EgressFailed) {
+      const { sentNothing, message } = error;
+      return fail({ kind: "unreachable", mayBeSpent: !sentNothing, message });
+    }
     // The error's own text may name the address or echo the body: it is not passed on.
-    return fail({ kind: "unreachable", message: "the token endpoint did not answer" });
+    const message = "the token endpoint did not answer";
+    return fail({ kind: "unreachable", mayBeSpent: true, message });
+  } finally {
+    clearTimeout(timer);
   }
   if (!response.ok) return fail(tokenError(response, text, nowMs));
   const parsed = v.safeParse(tokenSchema, parseJson(text));
   if (!parsed.success) {
-    return fail({ kind: "unreachable", message: "the token endpoint answered without a token" });
+    const message = "the token endpoint answered without a token";
+    return fail({ kind: "unreachable", mayBeSpent: true, message });
   }
   const tokens = parsed.output;
   return ok({
@@ -175,7 +190,9 @@ function tokenError(response: Response, text: string, nowMs: number): TokenError
   if (status === 429) {
     return { kind: "rate_limited", retryAtMs: retryAfterAtMs(response.headers, nowMs), message };
   }
-  if (status >= 500 || status < 400) return { kind: "unreachable", message };
+  if (status >= 500 || status < 400) {
+    return { kind: "unreachable", mayBeSpent: status > 500 && status !== UNAVAILABLE, message };
+  }
   if (code === "invalid_grant" || /refresh token not found or invalid/i.test(message)) {
     return { kind: "invalid_grant", message };
   }

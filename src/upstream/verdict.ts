@@ -1,5 +1,5 @@
 import type { EgressFaultCode } from "../egress/fault.ts";
-import { readUnifiedLimits, retryAfterAtMs, type Windows } from "./rate-limits.ts";
+import { readKeyLimits, readUnifiedLimits, retryAfterAtMs, type Windows } from "./rate-limits.ts";
 
 /**
  * What an answer of upstream means for the account that got it, and for the request. The table is
@@ -34,6 +34,9 @@ export interface UpstreamAnswer {
 const FAMILY_CLAIM = /^seven_day_(?!$)/;
 const SPEND_LIMIT_CODE = "enforced_spend_limit_reached";
 const DETAIL_MAX_CHARS = 300;
+/** Said by status or code: the words beside it are not known, and may repeat what the client sent. */
+const PAYMENT_DETAIL = "Anthropic asks for a payment (402).";
+const MONTHLY_LIMIT_DETAIL = "The organisation's monthly spend limit is reached.";
 
 export function judge(answer: UpstreamAnswer, nowMs: number): Verdict {
   const { status, headers } = answer;
@@ -45,7 +48,7 @@ export function judge(answer: UpstreamAnswer, nowMs: number): Verdict {
     case 401:
       return { kind: "credential_rejected" };
     case 402:
-      return { kind: "spend_limited", untilMs: null, detail: error.message };
+      return { kind: "spend_limited", untilMs: null, detail: PAYMENT_DETAIL };
     case 403:
       return isOrgDisabled(error.message)
         ? { kind: "org_disabled", detail: error.message }
@@ -77,6 +80,31 @@ export function goesToClient(verdict: Verdict): boolean {
   }
 }
 
+/**
+ * Whether upstream asks for a fault of its own not to be tried again. Then no other account is asked
+ * either. A refusal of the account (401, 402, 429) may say so as well, of the account: another one
+ * is another matter.
+ */
+export function forbidsRetry(verdict: Verdict, headers: Headers): boolean {
+  const isFault = verdict.kind === "server_error" || verdict.kind === "overloaded";
+  return isFault && headers.get("x-should-retry")?.trim().toLowerCase() === "false";
+}
+
+/**
+ * What an error event after a 200 means for the account, by its `error.type`: the same as the refusal
+ * would that names no time. Null where it teaches nothing of the account.
+ */
+export function judgeStreamError(errorType: string | null): Verdict | null {
+  switch (errorType) {
+    case "rate_limit_error":
+      return { kind: "rate_limited", scope: "family", untilMs: null };
+    case "overloaded_error":
+      return { kind: "overloaded" };
+    default:
+      return null;
+  }
+}
+
 /** Whether it counts towards the account's circuit breaker: its own way upstream failed. */
 export function isAccountFailure({ kind }: Verdict): boolean {
   return kind === "server_error" || kind === "unreachable" || kind === "egress_failed";
@@ -97,7 +125,11 @@ function judgeBadRequest(message: string, nowMs: number): Verdict {
 
 function judgeRateLimit(headers: Headers, error: ErrorBody, nowMs: number): Verdict {
   if (error.code === SPEND_LIMIT_CODE) {
-    return { kind: "spend_limited", untilMs: startOfNextMonthMs(nowMs), detail: error.message };
+    return {
+      kind: "spend_limited",
+      untilMs: startOfNextMonthMs(nowMs),
+      detail: MONTHLY_LIMIT_DETAIL,
+    };
   }
   // Long-context and extra-usage refusals concern this request's size, not a window of the account.
   if (/extra usage|long context/i.test(error.message)) return { kind: "passed" };
@@ -113,9 +145,9 @@ function judgeRateLimit(headers: Headers, error: ErrorBody, nowMs: number): Verd
   return { kind: "rate_limited", scope: "family", untilMs: retryAtMs };
 }
 
-/** The unified windows that an answer carries, for the account's memory. */
-export function windowsOf(headers: Headers, nowMs: number): Windows {
-  return readUnifiedLimits(headers, nowMs).windows;
+/** The windows that an answer carries, for the account's memory. @param family of the model asked */
+export function windowsOf(headers: Headers, family: string, nowMs: number): Windows {
+  return { ...readUnifiedLimits(headers, nowMs).windows, ...readKeyLimits(headers, family, nowMs) };
 }
 
 interface ErrorBody {

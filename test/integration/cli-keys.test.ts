@@ -4,12 +4,13 @@ import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { replaceSecret } from "../../scripts/cli/key-change.ts";
 import { findStoredKey } from "../../scripts/cli/key-find.ts";
+import { LocalKv } from "../../scripts/cli/local-kv.ts";
 import { keyIds, openStore, storedKeys, writeEach } from "../../scripts/cli/open-store.ts";
-import { runCli } from "../../scripts/cli/program.ts";
 import { wranglerScript } from "../../scripts/host/project.ts";
 import { startRelay } from "../../scripts/relay-process.ts";
 import type { StoredKey } from "../../src/keys/key-store.ts";
 import { newKey } from "../../src/keys/new-key.ts";
+import { cliHere, type Outcome } from "../fixtures/cli.ts";
 import { TestRedis } from "../fixtures/redis/index.ts";
 import { ADMIN, type RelayKey, TestRelay } from "../fixtures/relay.ts";
 
@@ -32,52 +33,16 @@ afterAll(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
-interface Outcome {
-  exitCode: number | null;
-  stdout: string;
-  stderr: string;
-}
-
 interface ShownKey extends RelayKey {
   name: string;
+  tags: string[];
   status: string;
   limits: { dailyCost: number | null };
 }
 
-/**
- * Runs a command in this process, one at a time: most of a process's own start is loading. The
- * commands of cli.test.ts run in processes of their own.
- *
- * @param env without more, no relay's address and no password is given
- */
-async function cli(
-  stateDir: string,
-  args: string[],
-  env: Record<string, string> = {},
-): Promise<Outcome> {
-  const { env: ownEnv, exitCode: ownExitCode, stdout, stderr } = process;
-  const written = { stdout: "", stderr: "" };
-  const keep = (name: keyof typeof written) => (text: string) => {
-    written[name] += text;
-    return true;
-  };
-  const taken = [
-    vi.spyOn(stdout, "write").mockImplementation(keep("stdout") as typeof stdout.write),
-    vi.spyOn(stderr, "write").mockImplementation(keep("stderr") as typeof stderr.write),
-  ];
-  const isTTY = stderr.isTTY;
-  process.env = { PATH: ownEnv.PATH, HOME: home, RELAY_STATE_DIR: stateDir, ...env };
-  process.exitCode = undefined;
-  stderr.isTTY = false;
-  try {
-    const ended = await runCli(args);
-    return { exitCode: ended === 0 ? Number(process.exitCode ?? 0) : ended, ...written };
-  } finally {
-    for (const spy of taken) spy.mockRestore();
-    process.env = ownEnv;
-    process.exitCode = ownExitCode;
-    stderr.isTTY = isTTY;
-  }
+/** @param env without more, no relay's address and no password is given */
+function cli(stateDir: string, args: string[], env: Record<string, string> = {}): Promise<Outcome> {
+  return cliHere(args, { HOME: home, RELAY_STATE_DIR: stateDir, ...env });
 }
 
 async function json<T = ShownKey>(
@@ -219,6 +184,29 @@ test("two keys with one name are told apart instead of one being guessed", async
   await json(state, ["delete", first.id]);
   expect((await json(state, ["disable", "twin"])).id).toBe(second.id);
   expect((await json(state, ["restore", "twin"])).id).toBe(first.id);
+});
+
+test("tags come and go beside the others, for one key and for all with a tag", async () => {
+  const state = join(home, "tagged");
+  await json(state, ["create", "--count", "3", "--name-prefix", "t", "--tag", "course", "old"]);
+  await json(state, ["update", "t1", "--add-tag", "first"]);
+  const update = ["keys", "update", "--where-tag", "course", "--add-tag", "new", "--remove-tag"];
+  const changed = await cli(state, [...update, "old"]);
+  expect(changed).toMatchObject({ exitCode: 0, stdout: "3 keys were changed.\n" });
+  const { keys } = await json<{ keys: ShownKey[] }>(state, ["list", "--name", "t"]);
+  expect(keys.map(({ tags }) => tags)).toEqual([
+    ["course", "first", "new"],
+    ["course", "new"],
+    ["course", "new"],
+  ]);
+  const again = await cli(state, [...update, "old"]);
+  expect(again.stdout).toBe("0 keys were changed. 3 had these settings already.\n");
+  const many = Array.from({ length: 8 }, (_, n) => `x${n}`);
+  const full = await cli(state, ["keys", "update", "--where-tag", "course", "--add-tag", ...many]);
+  expect(full).toMatchObject({ exitCode: 1, stdout: "" });
+  expect(full.stderr).toContain('Key "t1": A key has at most 10 tags.');
+  // All of them were checked first.
+  expect((await json<{ keys: ShownKey[] }>(state, ["list", "--tag", "x0"])).keys).toEqual([]);
 });
 
 test("two hundred keys at once, found and changed by their tag, and written to a file of one's own", async () => {
@@ -373,6 +361,33 @@ test("every setting has its flag, none takes it away, and --json is the admin AP
     expect(wrong.stderr).toContain(`${flag} must`);
   }
   expect(existsSync(join(home, "untouched"))).toBe(false);
+});
+
+test("what is asked of the local store in one go is sent together; what is busy is asked again, alone", async () => {
+  const sent: string[][] = [];
+  let isBusy = true;
+  const kv = new LocalKv(async (operations) => {
+    sent.push(operations.map(([method, name]) => `${method} ${name}`));
+    return operations.map(([method, name]) => {
+      if (name === "b" && isBusy) return { error: "SQLITE_BUSY" };
+      if (Array.isArray(name)) return { entries: [["x", { n: 1 }]] };
+      return method === "get" ? { value: name } : {};
+    });
+  });
+  const asked = Promise.all([kv.put("a", ""), kv.put("b", ""), kv.get("c", "json")]);
+  await vi.waitFor(() => expect(sent.length).toBeGreaterThan(1));
+  isBusy = false;
+  expect(await asked).toEqual([undefined, undefined, "c"]);
+  expect(sent[0]).toEqual(["put a", "put b", "get c"]);
+  for (const repeated of sent.slice(1)) expect(repeated).toEqual(["put b"]);
+  expect(await kv.get(["x", "y"], "json")).toEqual(new Map([["x", { n: 1 }]]));
+  sent.length = 0;
+  await Promise.all(Array.from({ length: 501 }, (_, n) => kv.delete(`k${n}`)));
+  expect(sent.map(({ length }) => length)).toEqual([500, 1]);
+  const gone = new LocalKv(async () => {
+    throw new Error("the runtime has ended");
+  });
+  await expect(gone.put("a", "")).rejects.toThrow("the runtime has ended");
 });
 
 test("the keys of a relay elsewhere are not looked for on this machine", async () => {

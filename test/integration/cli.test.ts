@@ -1,19 +1,26 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
+import { WriteStream } from "node:tty";
 import type { Command } from "commander";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { readExpiry } from "../../scripts/cli/moment.ts";
 import { makeProgram } from "../../scripts/cli/program.ts";
 import { readProxy } from "../../scripts/cli/proxy.ts";
 import { fieldLines, tableLines } from "../../scripts/cli/table.ts";
 import { textWidth } from "../../scripts/cli/text-width.ts";
+import {
+  cliHere,
+  cliProcess,
+  type Outcome,
+  outcomeOf,
+  startCli,
+  untilSaid,
+} from "../fixtures/cli.ts";
 import { ADMIN, TestRelay } from "../fixtures/relay.ts";
 
-const CLI = resolve(import.meta.dirname, "../../scripts/cli.ts");
 const FILE_MODE_BITS = 0o777;
 
 let relay: TestRelay;
@@ -29,54 +36,32 @@ afterAll(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
-interface Outcome {
-  exitCode: number | null;
-  stdout: string;
-  stderr: string;
-}
-
 interface CallOptions {
+  /** Runs the command as a process of its own, with this on its standard input. */
   stdin?: string;
   env?: Record<string, string>;
   /** Leaves out the admin's password. */
   isStranger?: boolean;
 }
 
-function start(args: string[], options: CallOptions = {}): ChildProcess {
-  return spawn(process.execPath, [CLI, ...args], {
-    stdio: ["pipe", "pipe", "pipe"],
-    env: {
-      PATH: process.env.PATH,
-      HOME: home,
-      // The store that the relay runs on: keys are managed there, not through the relay.
-      RELAY_STATE_DIR: relay.stateDir,
-      RELAY_URL: relay.url,
-      ...(options.isStranger ? {} : { ADMIN_PASSWORD: ADMIN.password }),
-      ...options.env,
-    },
-  });
-}
-
-function outcomeOf(child: ChildProcess): Promise<Outcome> {
-  return new Promise((settle, fail) => {
-    let stdout = "";
-    let stderr = "";
-    child.stdout?.on("data", (chunk: Buffer) => {
-      stdout += chunk.toString("utf8");
-    });
-    child.stderr?.on("data", (chunk: Buffer) => {
-      stderr += chunk.toString("utf8");
-    });
-    child.once("error", fail);
-    child.once("close", (exitCode) => settle({ exitCode, stdout, stderr }));
-  });
+function envOf({ isStranger, env }: CallOptions): Record<string, string> {
+  return {
+    HOME: home,
+    // The store that the relay runs on: keys are managed there, not through the relay.
+    RELAY_STATE_DIR: relay.stateDir,
+    RELAY_URL: relay.url,
+    ...(isStranger ? {} : { ADMIN_PASSWORD: ADMIN.password }),
+    ...env,
+  };
 }
 
 function cli(args: string[], options: CallOptions = {}): Promise<Outcome> {
-  const child = start(args, options);
-  child.stdin?.end(options.stdin ?? "");
-  return outcomeOf(child);
+  return options.stdin === undefined
+    ? cliHere(args, envOf(options))
+    : cliProcess(args, envOf(options), options.stdin);
 }
+
+const start = (args: string[]) => startCli(args, envOf({}));
 
 async function json<T = Record<string, unknown>>(
   args: string[],
@@ -86,19 +71,6 @@ async function json<T = Record<string, unknown>>(
   expect(stderr).toBe("");
   expect(exitCode).toBe(0);
   return JSON.parse(stdout) as T;
-}
-
-/** Waits until a running CLI has said something that matches. */
-function untilSaid(child: ChildProcess, pattern: RegExp): Promise<RegExpExecArray> {
-  return new Promise((settle, fail) => {
-    let said = "";
-    child.stderr?.on("data", (chunk: Buffer) => {
-      said += chunk.toString("utf8");
-      const match = pattern.exec(said);
-      if (match !== null) settle(match);
-    });
-    child.once("close", () => fail(new Error(`it ended, and had only said: ${said}`)));
-  });
 }
 
 test("an API key from standard input becomes an account that serves, and is never shown", async () => {
@@ -272,6 +244,63 @@ test("accounts can be switched, changed, tested and reset", async () => {
   expect(await cli(["accounts", "test", "busier", "--json"])).toMatchObject({ exitCode: 1 });
 });
 
+test("tags of an account are given, come and go, and are shown", async () => {
+  const { apiKey } = relay.fake.accounts.addApiKey({ name: "tagged" });
+  const add = ["accounts", "add", "--name", "tagged", "--tag", "gold", "eu", "--api-key-stdin"];
+  expect(await cli(add, { stdin: apiKey })).toMatchObject({ exitCode: 0 });
+  const update = (...flags: string[]) => json(["accounts", "update", "tagged", ...flags]);
+  const changed = await update("--add-tag", "new", "gold", "--remove-tag", "eu", "other");
+  expect(changed.tags).toEqual(["gold", "new"]);
+  expect((await cli(["accounts", "list"])).stdout).toMatch(/tagged .* API key +gold, new +50/);
+  expect((await cli(["accounts", "show", "tagged"])).stdout).toMatch(/Tags +gold, new\n/);
+  expect((await update("--tag", "only")).tags).toEqual(["only"]);
+  expect((await update("--tag", "none")).tags).toEqual([]);
+  const both = await cli(["accounts", "update", "tagged", "--tag", "a", "--add-tag", "b"]);
+  expect(both).toMatchObject({ exitCode: 2, stdout: "" });
+  const wrong = await cli(["accounts", "update", "tagged", "--tag", "no/slash"]);
+  expect(wrong).toMatchObject({ exitCode: 1, stdout: "" });
+  expect(wrong.stderr).toContain("must be letters, digits");
+});
+
+test("another credential takes the place of the one in use, whatever its kind, and is tested", async () => {
+  const id = await relay.addApiKeyAccount("replaced");
+  relay.fake.accounts.revoke("replaced");
+  await cli(["accounts", "test", "replaced"]);
+  expect(await json(["accounts", "show", id])).toMatchObject({ status: "trouble" });
+  const login = relay.fake.accounts.addOAuth({ name: "next login" });
+  const file = {
+    claudeAiOauth: { accessToken: login.accessToken, refreshToken: login.refreshToken },
+  };
+  const token = relay.fake.accounts.addOAuth({ name: "next token" }).accessToken;
+  const { apiKey } = relay.fake.accounts.addApiKey({ name: "next key" });
+  const given: [string[], string, string][] = [
+    [["--credential"], `${JSON.stringify(file, null, 2)}\n`, "oauth"],
+    [["--credential"], `${token}\n`, "setup_token"],
+    [["--credential"], `${apiKey}\n`, "api_key"],
+    [["--setup-token-stdin"], token, "setup_token"],
+    [["--api-key-stdin", "--priority", "9"], apiKey, "api_key"],
+  ];
+  for (const [flags, stdin, kind] of given) {
+    const changed = await cli(["accounts", "update", "replaced", ...flags], { stdin });
+    expect(changed.stdout).toMatch(/^Account "replaced" \(.*\) has another credential\.\n$/);
+    expect(changed.stderr).toContain("Tested: Anthropic accepted the credential.");
+    expect(changed.stderr.includes("third parties")).toBe(kind !== "api_key");
+    for (const secret of [login.accessToken, token, apiKey]) {
+      expect(changed.stdout + changed.stderr).not.toContain(secret);
+    }
+    expect(await json(["accounts", "show", id])).toMatchObject({ id, kind, status: "ready" });
+  }
+  for (const [flags, stdin, words] of [
+    [["--credential"], "\n", "Standard input holds no credential."],
+    [["--credential", "--api-key-stdin"], "x", "Give either --credential or"],
+    [[], "", "Nothing to change"],
+  ] as const) {
+    const wrong = await cli(["accounts", "update", "replaced", ...flags], { stdin });
+    expect(wrong).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(wrong.stderr).toContain(words);
+  }
+});
+
 test("a proxy comes over standard input after the credential, and its password stays unseen", async () => {
   const { apiKey } = relay.fake.accounts.addApiKey({ name: "proxied" });
   const added = await cli(
@@ -395,25 +424,47 @@ test("another server's address gets no password, and a redirect is not followed"
   expect(seen).toEqual(["GET /health", "GET /health"]);
 });
 
-test("a typo is answered with the right word, and exit code 2", async () => {
-  const noun = await cli(["acounts", "list"]);
-  expect(noun.exitCode).toBe(2);
-  expect(noun.stderr).toContain("Did you mean accounts?");
-  const verb = await cli(["keys", "crate"]);
-  expect(verb.stderr).toContain("Did you mean create?");
-  const flag = await cli(["keys", "create", "--expire", "1d"]);
-  expect(flag.stderr).toContain("Did you mean --expires?");
+test("a typo is answered with the right word, for every noun, verb and flag, and exit code 2", async () => {
+  const misspelt = (word: string) => `${word.slice(0, 2)}${word.slice(1)}`;
+  const suggests = async (args: string[], right: string) => {
+    const { exitCode, stdout, stderr } = await cli(args);
+    expect({ exitCode, stdout }, args.join(" ")).toEqual({ exitCode: 2, stdout: "" });
+    expect(stderr).toMatch(/^Unknown (command|option) /);
+    expect(/Did you mean (?:one of )?(.*)\?/.exec(stderr)?.[1]?.split(", "), stderr).toContain(
+      right,
+    );
+    expect(stderr).toContain("Add --help to see what there is.");
+  };
+  let words = 0;
+  for (const { command, path } of commandTree()) {
+    for (const { name } of command.commands.map((child) => ({ name: child.name() }))) {
+      await suggests([...path, misspelt(name)], name);
+      words += 1;
+    }
+    if (command.commands.length > 0) continue;
+    const needed = command.options.flatMap(({ mandatory, long }) =>
+      mandatory && long ? [long, "kv"] : [],
+    );
+    for (const { long } of command.options) {
+      if (!long) continue;
+      await suggests([...path, ...needed, `--${misspelt(long.slice(2))}`], long);
+      words += 1;
+    }
+  }
+  expect(words).toBeGreaterThan(100);
 });
 
 test("no flag takes a secret, and a secret among the arguments is refused unrepeated", async () => {
-  const flags = everyCommand(makeProgram()).flatMap(({ options }) =>
-    options.filter(({ flags: text }) => /[<[]/.test(text)).map(({ long }) => long),
+  const flags = commandTree().flatMap(({ command }) =>
+    command.options.filter(({ flags: text }) => /[<[]/.test(text)).map(({ long }) => long),
   );
   expect([...new Set(flags)].sort()).toEqual([
     "--account",
     "--account-tag",
     "--active-for",
+    "--add-tag",
     "--allow-model",
+    "--category",
     "--concurrency",
     "--count",
     "--credentials-file",
@@ -425,12 +476,18 @@ test("no flag takes a secret, and a secret among the arguments is refused unrepe
     "--family-cost",
     "--from",
     "--grace",
+    "--level",
     "--limit",
+    "--max-concurrency",
+    "--model",
     "--monthly-cost",
     "--name",
     "--name-prefix",
     "--output",
     "--priority",
+    "--remove-tag",
+    "--request",
+    "--session",
     "--tag",
     "--to",
     "--total-cost",
@@ -438,6 +495,7 @@ test("no flag takes a secret, and a secret among the arguments is refused unrepe
     "--username",
     "--via",
     "--weekly-cost",
+    "--weight",
     "--where-tag",
     "--window-cost",
     "--window-minutes",
@@ -459,21 +517,59 @@ test("no flag takes a secret, and a secret among the arguments is refused unrepe
   }
 });
 
-test("every command has help with an example, and the exit codes are in it", async () => {
+test("every command has help, and its examples name commands and flags that there are", async () => {
   const { exitCode, stdout } = await cli(["--help"]);
   expect(exitCode).toBe(0);
   expect(stdout).toContain("Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no relay");
-  for (const command of everyCommand(makeProgram())) {
-    let help = "";
-    command.configureOutput({ writeOut: (text) => (help += text) });
-    command.outputHelp();
-    expect(help, command.name()).toMatch(/Examples?:\n {2}(npm run cli --|node scripts)/);
+  const tree = commandTree();
+  let examples = 0;
+  for (const { command, path } of tree) {
+    const help = await cli([...path, "--help"]);
+    expect(help, path.join(" ")).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(help.stdout).toContain(command.description());
+    const [, after = ""] = help.stdout.split(/\nExamples?:\n/);
+    const lines = after.split("\n").filter((line) => line.trim() !== "");
+    expect(lines.length, path.join(" ")).toBeGreaterThan(0);
+    for (const line of lines) {
+      const [, words = ""] = /^ {2}(?:npm run cli --|node scripts\/cli\.ts) (.*)$/.exec(line) ?? [];
+      const meant = tree
+        .filter((each) => each.path.length > 0 && words.startsWith(each.path.join(" ")))
+        .at(-1);
+      expect(meant?.path.slice(0, path.length), line).toEqual(path);
+      const known = [meant?.command, meant?.command.parent, meant?.command.parent?.parent].flatMap(
+        (each) => each?.options.map(({ long }) => long) ?? [],
+      );
+      for (const [flag] of words.matchAll(/--[a-z-]+/g)) expect(known, line).toContain(flag);
+      examples += 1;
+    }
+  }
+  expect(examples).toBeGreaterThan(tree.length - 1);
+});
+
+test("a terminal gets colours, but not where NO_COLOR asks for none", async () => {
+  await relay.addApiKeyAccount("coloured");
+  const { stdout } = process;
+  const isTTY = stdout.isTTY;
+  // As a terminal's stream has it: it looks at the environment itself.
+  const depth = vi.fn(WriteStream.prototype.getColorDepth);
+  Object.assign(stdout, { isTTY: true, getColorDepth: depth });
+  try {
+    const coloured = await cli(["accounts", "list"], { env: { TERM: "xterm-256color" } });
+    expect(coloured.stdout).toContain("\u001b[");
+    const plain = await cli(["accounts", "list"], {
+      env: { TERM: "xterm-256color", NO_COLOR: "1" },
+    });
+    expect(plain.stdout).toContain("coloured");
+    expect(plain.stdout).not.toContain("\u001b");
+  } finally {
+    Object.assign(stdout, { isTTY });
+    Reflect.deleteProperty(stdout, "getColorDepth");
   }
 });
 
 test("output for pipes has no colours", async () => {
   for (const args of [["keys", "list"], ["accounts", "list"], ["status"], ["--help"]]) {
-    const { stdout, stderr } = await cli(args);
+    const { stdout, stderr } = await cli(args, { stdin: "", env: { TERM: "xterm-256color" } });
     expect(stdout + stderr).not.toContain("\u001b");
   }
 });
@@ -529,6 +625,42 @@ test("a proxy address is read whole, and an error does not quote it", () => {
   }
 });
 
-function everyCommand(command: Command): Command[] {
-  return [command, ...command.commands.flatMap(everyCommand)];
+interface PlacedCommand {
+  command: Command;
+  /** The words that lead to it. */
+  path: string[];
 }
+
+/** Every command that there is, the program itself first. */
+function commandTree(command: Command = makeProgram(), path: string[] = []): PlacedCommand[] {
+  const below = command.commands.flatMap((child) => commandTree(child, [...path, child.name()]));
+  return [{ command, path }, ...below];
+}
+
+test("an account's place in the pool is set by flags, and explain tells which one a key's request would go to", async () => {
+  const add = (name: string, ...flags: string[]) =>
+    cli(["accounts", "add", "--name", name, "--tag", "pool", "--api-key-stdin", ...flags], {
+      stdin: relay.fake.accounts.addApiKey({ name }).apiKey,
+    });
+  await add("fast", "--priority", "1", "--weight", "3", "--max-concurrency", "5");
+  await add("slow", "--priority", "2", "--expires", "never");
+  const { stdout: shown } = await cli(["accounts", "show", "fast"]);
+  expect(shown).toMatch(/Weight +3\n/);
+  expect(shown).toMatch(/At once +5 at most\n/);
+  await cli(["keys", "create", "--name", "reader", "--account-tag", "pool"]);
+  const { stdout: told } = await cli(["accounts", "explain", "reader", "--session", "s"]);
+  expect(told).toMatch(/^fast \([0-9a-f]{8}\): The session is new/);
+  expect(told).toMatch(/\n→ +fast .* ready +It would be chosen\.\n/);
+  await cli(["accounts", "update", "fast", "--no-schedulable", "--max-concurrency", "none"]);
+  const after = await json<{
+    chosen: { name: string };
+    accounts: { name: string; because: string }[];
+  }>(["accounts", "explain", "reader", "fast"]);
+  expect(after.chosen.name).toBe("slow");
+  expect(after.accounts).toMatchObject([
+    { name: "fast", because: expect.stringContaining("takes no new work") },
+  ]);
+  expect(await cli(["accounts", "update", "fast", "--weight", "0"])).toMatchObject({ exitCode: 2 });
+  await cli(["accounts", "remove", "fast", "--yes"]);
+  await cli(["accounts", "remove", "slow", "--yes"]);
+});

@@ -248,7 +248,11 @@ function adminRoutes(): string[] {
     ([, prefix = "", router = ""]) => {
       const module = new RegExp(`\\b${router}\\b.* from "\\./([^"]+)"`).exec(main)?.[1];
       const source = read(`src/admin/${module}`);
-      return routesIn(source, /^\s*\.(get|post|put|delete|patch)\(\s*"([^"]+)"/gm, prefix);
+      return routesIn(
+        source,
+        /(?:^\s*|Hono<AdminEnv>\(\))\.(get|post|put|delete|patch)\(\s*"([^"]+)"/gm,
+        prefix,
+      );
     },
   );
   return [...own, ...mounted];

@@ -138,3 +138,25 @@ test("after a failure of all accounts traffic comes back step by step, and is no
   expect(before.length).toBeLessThanOrEqual(3);
   expect(back).toHaveLength(30);
 });
+
+test("an error event in a stream that began well reaches the client, and the account steps aside for its family", async () => {
+  relay.fake.script({ times: 1 }, faults.errorEventAfter(3, "rate_limit_error"));
+  const answer = await relay.message(key, { stream: true });
+  expect(answer.status).toBe(200);
+  expect(await answer.text()).toMatch(/event: error\ndata: .*rate_limit_error/);
+  const hurt = ids[NAMES.indexOf(messages().at(-1)?.account ?? "")];
+  await expect
+    .poll(async () => (await standings()).find(({ id }) => id === hurt)?.coolDowns)
+    .toMatchObject([{ scope: "sonnet" }]);
+});
+
+test("a fault that upstream asks not to try again goes to the client at once", async () => {
+  relay.fake.script(
+    { times: "always" },
+    { ...faults.internalError(), ...faults.shouldRetry(false) },
+  );
+  const answer = await relay.message(key);
+  expect(answer.status).toBe(500);
+  expect(answer.headers.get("x-should-retry")).toBe("false");
+  expect(messages()).toHaveLength(1);
+});

@@ -407,6 +407,65 @@ test("scripted faults strike in order, as often as asked, and only where they ma
   ]);
 });
 
+test("a fault can last until a time, or strike each so-manieth request only", async () => {
+  let nowMs = 1_000_000;
+  const timed = await startFakeUpstream({ now: () => nowMs });
+  try {
+    const { apiKey } = timed.accounts.addApiKey({ name: "timed" });
+    const statuses = async (count: number) => {
+      const seen: number[] = [];
+      for (let index = 0; index < count; index += 1) {
+        const answer = await fetch(`${timed.url}/v1/messages`, {
+          method: "POST",
+          headers: keyHeaders({ "x-api-key": apiKey }),
+          body: messageBody(),
+        });
+        await answer.arrayBuffer();
+        seen.push(answer.status);
+      }
+      return seen;
+    };
+    timed.script({ untilMs: nowMs + 1_000 }, faults.overloaded());
+    expect(await statuses(3)).toEqual([529, 529, 529]);
+    nowMs += 1_000;
+    expect(await statuses(1)).toEqual([200]);
+    const everyThird = timed.script({ every: 3, times: 2 }, faults.internalError());
+    expect(await statuses(8)).toEqual([200, 200, 500, 200, 200, 500, 200, 200]);
+    expect(everyThird.remaining()).toBe(0);
+  } finally {
+    await timed.close();
+  }
+});
+
+test("an API key is told its limits, full or used up; a fault can forbid to try again", async () => {
+  const told = (headers: Headers, name: string) =>
+    ["limit", "remaining", "reset"].map((field) =>
+      headers.get(`anthropic-ratelimit-${name}-${field}`),
+    );
+  const resetAtMs = Date.UTC(2099, 0, 1);
+  fake.accounts.setLimits("key", {
+    keyLimits: { requests: { limit: 50, remaining: 5, resetAtMs } },
+  });
+  const served = await postMessage();
+  await served.arrayBuffer();
+  expect(told(served.headers, "requests")).toEqual(["50", "5", "2099-01-01T00:00:00Z"]);
+  expect(told(served.headers, "tokens").slice(0, 2)).toEqual(["2400000", "2400000"]);
+  fake.accounts.setLimits("key", {});
+
+  fake.script({}, faults.keyRateLimited({ limit: "output-tokens", retryAfterSeconds: 7 }));
+  const refused = await postMessage();
+  expect(refused.status).toBe(429);
+  expect(refused.headers.get("retry-after")).toBe("7");
+  expect(told(refused.headers, "output-tokens").slice(0, 2)).toEqual(["1000", "0"]);
+  await refused.arrayBuffer();
+
+  fake.script({}, { ...faults.internalError(), ...faults.shouldRetry(false) });
+  const final = await postMessage();
+  expect(final.status).toBe(500);
+  expect(final.headers.get("x-should-retry")).toBe("false");
+  await final.arrayBuffer();
+});
+
 test("a usage override shows on the wire; only sound counts are billed", async () => {
   const scripted = (fault: Fault) => keyHeaders({ "x-fake-script": JSON.stringify(fault) });
   const odd = faults.usage({ input_tokens: -5, output_tokens: "many" }, ["service_tier"]);

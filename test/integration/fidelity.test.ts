@@ -28,21 +28,24 @@ let key: RelayKey;
 let planRelay: TestRelay;
 let planKey: RelayKey;
 let planAccount: string;
+let consoleAccount: string;
 
 beforeAll(async () => {
   [relay, planRelay] = await Promise.all([
     TestRelay.start(),
     TestRelay.start({ vars: { RATE_LIMIT_HEADERS: "strip" } }),
   ]);
-  [planAccount] = await Promise.all([
+  [planAccount, consoleAccount] = await Promise.all([
     planRelay.addOAuthAccount("plan"),
     relay.addApiKeyAccount("console"),
   ]);
   [key, planKey] = await Promise.all([relay.createKey(), planRelay.createKey()]);
 });
-beforeEach(() => {
+beforeEach(async () => {
   relay.fake.reset();
   planRelay.fake.reset();
+  // An error event rests an account for its model's family, as an error in its place would.
+  await relay.admin("POST", `/claude-accounts/${consoleAccount}/reset`);
 });
 afterAll(() => Promise.all([relay.stop(), planRelay.stop()]));
 

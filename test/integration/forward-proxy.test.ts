@@ -1,7 +1,11 @@
+import { execFile } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
+import { get } from "node:https";
 import { type AddressInfo, connect, createServer } from "node:net";
+import { join } from "node:path";
 import { EncryptJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { AddressGuard, isPublicAddress } from "../../forward-proxy/src/address-guard.ts";
@@ -17,6 +21,7 @@ import { Fault } from "../../forward-proxy/src/fault.ts";
 import { ReplayMemory } from "../../forward-proxy/src/replay-memory.ts";
 import { FORWARD_PROXY_SECRET, ForwardProxyProcess } from "../fixtures/egress/forward-proxy.ts";
 import { HttpProxy, SocksProxy, type TestProxy } from "../fixtures/egress/proxies.ts";
+import { TEST_CA_FILE } from "../fixtures/egress/tls-front.ts";
 import { type FakeUpstream, startFakeUpstream } from "../fixtures/fake-upstream/index.ts";
 
 const SETUP_MS = 180_000;
@@ -459,7 +464,7 @@ describe("bytes", () => {
 });
 
 test("whoever leaves before the first byte ends the request upstream", async () => {
-  const seen = fake.ledger.totals().requests;
+  await expect.poll(() => fake.ledger.totals().inFlight, SOON).toBe(0);
   const request = httpRequest({
     agent: false,
     host: "127.0.0.1",
@@ -478,7 +483,7 @@ test("whoever leaves before the first byte ends the request upstream", async () 
   await expect.poll(() => fake.ledger.totals().inFlight, SOON).toBe(1);
   request.destroy();
   await expect.poll(() => fake.ledger.totals().inFlight, SOON).toBe(0);
-  expect(fake.ledger.totals().requests).toBe(seen + 1);
+  expect(fake.ledger.byPath("/v1/messages").at(-1)?.outcome).toBe("client_closed");
 });
 
 describe("load", () => {
@@ -552,6 +557,37 @@ describe("its end", () => {
     expect(await service.metricsText()).toMatch(
       /^forward_proxy_requests_total\{result="upstream"\} \d/m,
     );
+  });
+
+  test("speaks HTTPS itself where it has a certificate, and its container's health check knows", async () => {
+    const folder = join(import.meta.dirname, "../fixtures/egress/tls");
+    const env = {
+      TLS_CERT_FILE: join(folder, "server.pem"),
+      TLS_KEY_FILE: join(folder, "server.key"),
+    };
+    const secure = await ForwardProxyProcess.start([fake.url], env);
+    const status = await new Promise<number | undefined>((resolve, reject) => {
+      const { port } = secure;
+      get(
+        { host: "127.0.0.1", port, path: "/health", ca: readFileSync(TEST_CA_FILE) },
+        (answer) => {
+          answer.resume();
+          resolve(answer.statusCode);
+        },
+      ).once("error", reject);
+    });
+    expect(status).toBe(200);
+    const script = join(import.meta.dirname, "../../forward-proxy/src/health-check.ts");
+    const check = () =>
+      new Promise<number>((settle) => {
+        const settings = { ...env, FORWARD_PROXY_SECRET, PORT: String(secure.port) };
+        execFile(process.execPath, [script], { env: settings }, (error) =>
+          settle(Number(error?.code ?? 0)),
+        );
+      });
+    expect(await check()).toBe(0);
+    await secure.terminate();
+    expect(await check()).toBe(1);
   });
 
   test("a mistaken configuration starts nothing, and names everything that is wrong", async () => {

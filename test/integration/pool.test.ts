@@ -168,11 +168,41 @@ test("a disabled or deleted account serves nothing from the next request on", as
   await (await relay.message(key)).arrayBuffer();
   expect(messages().at(-1)?.account).not.toBe(first);
   await relay.admin("PUT", `/claude-accounts/${id}`, { enabled: true });
-  await (await relay.message(key)).arrayBuffer();
+  // The conversation that has moved stays where it is; a new one begins on the first account.
+  const another = { messages: [{ role: "user", content: "Another conversation" }] };
+  await (await relay.message(key, another)).arrayBuffer();
   expect(messages().at(-1)?.account).toBe(first);
   await relay.admin("DELETE", `/claude-accounts/${id}`);
-  await (await relay.message(key)).arrayBuffer();
+  await (await relay.message(key, another)).arrayBuffer();
   expect(messages().at(-1)?.account).not.toBe(first);
+});
+
+test("a conversation of a client that sends no session stays on one account; others go elsewhere", async () => {
+  await accounts(4);
+  const mark = { cache_control: { type: "ephemeral" } };
+  const used = async (opening: string) => {
+    relay.fake.ledger.clear();
+    for (let turn = 0; turn < 5; turn += 1) {
+      const text = (words: string, isLast: boolean) =>
+        isLast ? [{ type: "text", text: words, ...mark }] : words;
+      const messages = [{ role: "user", content: text(opening, turn === 0) }];
+      for (let index = 1; index <= turn; index += 1) {
+        messages.push({ role: "assistant", content: "Yes." });
+        messages.push({ role: "user", content: text(`Turn ${index}`, index === turn) });
+      }
+      const answer = await relay.message(key, { system: "Be brief.", messages });
+      expect(answer.status).toBe(200);
+      await answer.arrayBuffer();
+    }
+    return new Set(messages().map(({ account }) => account));
+  };
+  const all = new Set<string | null>();
+  for (let index = 0; index < 12; index += 1) {
+    const accountsUsed = await used(`Conversation ${index}`);
+    expect(accountsUsed.size).toBe(1);
+    for (const account of accountsUsed) all.add(account);
+  }
+  expect(all.size).toBeGreaterThan(1);
 });
 
 describe("an OAuth account", () => {
@@ -194,6 +224,47 @@ describe("an OAuth account", () => {
     });
     expect(relay.fake.ledger.violations()).toEqual([]);
   });
+
+  test("whose token has run out is refreshed once, also over a restart of the runtime between the requests", async () => {
+    await relay.addOAuthAccount("oauth", { expiresInSeconds: 1 });
+    relay.fake.accounts.expireAccessTokens("oauth");
+    const wave = async () => {
+      const answers = await Promise.all(Array.from({ length: 500 }, () => relay.message(key)));
+      await Promise.all(answers.map((answer) => answer.arrayBuffer()));
+      return new Set(answers.map(({ status }) => status));
+    };
+    expect(await wave()).toEqual(new Set([200]));
+    await relay.restart();
+    expect(await wave()).toEqual(new Set([200]));
+    expect(relay.fake.ledger.tokenCalls().map(({ outcome }) => outcome)).toEqual(["granted"]);
+    expect(relay.fake.accounts.state("oauth").familiesRevoked).toBe(0);
+  });
+
+  test.each([
+    ["loses its answer on the way", faults.loseResponse(), "granted_response_lost"],
+    ["is cut short by a kill of the runtime", faults.hang(), "faulted"],
+  ])(
+    "whose refresh %s goes on with its access token, and sends its refresh token once",
+    async (_, fault, outcome) => {
+      const id = await relay.addOAuthAccount("oauth");
+      relay.fake.script({ grantType: "refresh_token" }, fault);
+      const refresh = () => relay.admin("POST", `/claude-accounts/${id}/refresh`);
+      const begun = refresh().catch(() => null);
+      await relay.fake.ledger.waitFor(({ path }) => path === "/v1/oauth/token");
+      if (outcome === "faulted") await relay.restart({ how: "kill" });
+      await begun;
+      for (let index = 0; index < 20; index += 1) {
+        const answer = await relay.message(key);
+        expect(answer.status).toBe(200);
+        await answer.arrayBuffer();
+      }
+      const again = await refresh();
+      expect(again.success).toBe(false);
+      expect(again.message).toMatch(/got no answer.*serves until.*Log in again/);
+      expect(relay.fake.ledger.tokenCalls().map((call) => call.outcome)).toEqual([outcome]);
+      expect(relay.fake.accounts.state("oauth").familiesRevoked).toBe(0);
+    },
+  );
 
   test("whose token upstream no longer takes is refreshed once for everyone whose request it failed", async () => {
     await relay.addOAuthAccount("oauth");

@@ -122,6 +122,7 @@ describe("sessions", () => {
         apiKey: relay.fake.accounts.addApiKey({ name: "newcomer" }).apiKey,
       },
     });
+    await relay.settledUsage(key);
     await relay.restart({ how: "kill" });
     const seen = messages().length;
     await play(sessions, 1);
@@ -220,6 +221,8 @@ describe("why an account was chosen", () => {
       expect(told).toMatchObject({ pinnedTo: null, chosen: { by: "hash" } });
       await turn(session);
       expect(ids.get(messages().at(-1)?.account ?? "")).toBe(told.chosen?.id);
+      // The first one of an isolate is pinned when it is settled.
+      await relay.settledUsage(key);
       expect(await explain(session)).toMatchObject({
         pinnedTo: told.chosen?.id,
         chosen: { id: told.chosen?.id, by: "pin" },

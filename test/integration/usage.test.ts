@@ -444,3 +444,37 @@ test("all keys together used what upstream billed, less what was streamed to nob
   const leftOutput = left.reduce((sum, { bill }) => sum + bill.outputTokens, 0);
   expect(used.output - Number(total.outputTokens)).toBe(billed.outputTokens - leftOutput);
 });
+
+test.each([true, false])(
+  "what an advisor and a compaction used is billed too, each at its own model's price (stream: %s)",
+  async (stream) => {
+    const key = await relay.createKey();
+    const iterations = [
+      {
+        type: "advisor_message",
+        model: "claude-haiku-4-5",
+        inputTokens: 40_000,
+        outputTokens: 2_000,
+      },
+      { type: "compaction", inputTokens: 90_000, outputTokens: 700 },
+    ];
+    const answer = await relay.message(
+      key,
+      { model: "claude-sonnet-5", stream },
+      { fault: { answer: { iterations } } },
+    );
+    await answer.arrayBuffer();
+    const [entry] = relay.fake.ledger.entries(({ requestId }) => requestId === idOf(answer));
+    expect(entry?.billLines.map(({ model }) => model)).toEqual([
+      "claude-sonnet-5",
+      "claude-haiku-4-5",
+      "claude-sonnet-5",
+    ]);
+    const { usage } = await relay.settledUsage(key);
+    expect(inUpstreamsTerms(usage.total)).toEqual(entry?.bill);
+    const own =
+      Number(entry?.billLines[0]?.inputTokens) * 2 + Number(entry?.billLines[0]?.outputTokens) * 10;
+    const dollars = (own + 40_000 * 1 + 2_000 * 5 + 90_000 * 2 + 700 * 10) / 1e6;
+    expect(usage.total.cost).toBeCloseTo(dollars, 9);
+  },
+);

@@ -1,9 +1,11 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { decodeJwt, SignJWT } from "jose";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { adminApi } from "../../src/admin/admin-api.ts";
 import { issueSession } from "../../src/admin/session.ts";
+import { KeyStoreUnavailable } from "../../src/keys/key-store.ts";
+import { servicesOf } from "../../src/relay/services.ts";
 
 const ORIGIN = "https://relay.example";
 const PASSWORD = "a password for tests only";
@@ -213,7 +215,7 @@ describe("keys", () => {
     expect(rest.data.cursor).toBeNull();
 
     const [id] = ids;
-    const expiresAt = "2027-01-01T00:00:00.000Z";
+    const expiresAt = "2099-01-01T00:00:00.000Z";
     const changed = await ask("PUT", `/api-keys/${id}`, { name: "New", enabled: false, expiresAt });
     expect(changed.data).toMatchObject({ name: "New", status: "disabled", expiresAt });
     expect(
@@ -311,6 +313,153 @@ describe("keys", () => {
     expect(answer.message).toContain(words);
     expect(answer.requestId).toMatch(/^rly_/);
     expect((await env.RELAY_KEYS.list()).keys).toEqual([]);
+  });
+});
+
+describe("many keys at once", () => {
+  interface Shown {
+    id: string;
+    name: string;
+    apiKey: string;
+    tags: string[];
+  }
+  const meterOf = ({ id }: Shown) => env.KEY_METER.get(env.KEY_METER.idFromName(id));
+  const createMany = async (fields: Record<string, unknown>): Promise<Shown[]> =>
+    (await ask("POST", "/api-keys/batch", { namePrefix: "class-", ...fields })).data.keys;
+  const recordOf = async ({ id }: Shown) =>
+    (await env.RELAY_KEYS.get<{ record: { version: number; tags: string[] } }>(`id:${id}`, "json"))
+      ?.record;
+
+  /** Every page of a batch update. */
+  async function updateAll(tag: string, change: Record<string, unknown>, limit?: number) {
+    const answers: Answer[] = [];
+    let cursor: string | null = null;
+    do {
+      const body = { tag, cursor, ...(limit === undefined ? {} : { limit }), ...change };
+      const answer = await ask("PUT", "/api-keys/batch", body);
+      expect(answer.status).toBe(200);
+      answers.push(answer);
+      cursor = answer.data.cursor;
+    } while (cursor !== null);
+    return {
+      pages: answers.length,
+      keys: answers.flatMap(({ data }) => data.keys as Shown[]),
+      refused: answers.flatMap(({ data }) => data.refused as Record<string, string>[]),
+    };
+  }
+
+  test("are numbered, shown once, and known to their meters; a call makes fifty at the most", async () => {
+    const first = await createMany({ count: 50, digits: 3, tags: ["course"] });
+    const rest = await createMany({ from: 51, count: 2, digits: 3, tags: ["course"] });
+    expect(first.map(({ name }) => name).slice(0, 2)).toEqual(["class-001", "class-002"]);
+    expect(rest.map(({ name }) => name)).toEqual(["class-051", "class-052"]);
+    const all = [...first, ...rest];
+    expect(new Set(all.map(({ apiKey }) => apiKey)).size).toBe(52);
+    for (const key of [first[0], first[49]]) {
+      if (key === undefined) throw new Error("fifty were asked for");
+      expect((await meterOf(key).latest())?.stored?.record.name).toBe(key.name);
+    }
+    const { keys } = (await ask("GET", "/api-keys?tag=course&limit=100")).data;
+    expect(keys.map(({ id }: Shown) => id).sort()).toEqual(all.map(({ id }) => id).sort());
+    const trail = await ask("GET", "/audit");
+    expect(trail.data.entries).toMatchObject([
+      { action: "key.create_batch", outcome: "done", detail: { count: 2 } },
+      { action: "key.create_batch", detail: { names: ["class-001", "class-050"] } },
+    ]);
+    expect(JSON.stringify(trail)).not.toContain("cr_");
+    for (const [fields, words] of [
+      [{ count: 51 }, "count must be at most 50"],
+      [{ count: 2, from: 99_999 }, "The last number must be at most 99999"],
+      [{ count: 1, name: "x" }, "name is not a field here"],
+    ] as const) {
+      const refused = await ask("POST", "/api-keys/batch", { namePrefix: "x", ...fields });
+      expect(refused).toMatchObject({ status: 400, error: "bad_request" });
+      expect(refused.message).toContain(words);
+    }
+  });
+
+  test("are changed by their tag, page by page, and each meter is told", {
+    timeout: 30_000,
+  }, async () => {
+    const made = await createMany({ count: 30, tags: ["course", "old"] });
+    const other = (await ask("POST", "/api-keys", { name: "other", tags: ["old"] })).data;
+    const change = {
+      limits: { dailyCost: 2 },
+      addTags: ["new"],
+      removeTags: ["old"],
+      allowedModels: ["claude-sonnet-*"],
+    };
+    const { pages, keys, refused } = await updateAll("course", change);
+    expect(pages).toBe(2);
+    expect(refused).toEqual([]);
+    expect(keys.map(({ id }) => id).sort()).toEqual(made.map(({ id }) => id).sort());
+    for (const key of [made[0], made[29]]) {
+      if (key === undefined) throw new Error("thirty were asked for");
+      const { data } = await ask("GET", `/api-keys/${key.id}`);
+      expect(data).toMatchObject({ limits: { dailyCost: 2 }, tags: ["course", "new"] });
+      const told = (await meterOf(key).latest())?.stored?.record;
+      expect(told).toMatchObject({ version: 2, limits: { costPerDay: 2_000_000_000 } });
+    }
+    expect((await ask("GET", `/api-keys/${other.id}`)).data.tags).toEqual(["old"]);
+    const found = (await ask("GET", "/api-keys?tag=old&limit=100")).data.keys;
+    expect(found.map(({ id }: Shown) => id)).toEqual([other.id]);
+    const [last] = (await ask("GET", "/audit?limit=1")).data.entries;
+    expect(last).toMatchObject({ action: "key.update_batch", outcome: "done" });
+    expect(last.detail).toMatchObject({ tag: "course", after: change });
+    expect(last.detail.ids).toHaveLength(5);
+  });
+
+  test("that lose the very tag they are found by are each changed all the same", async () => {
+    const made = await createMany({ count: 12, tags: ["course"] });
+    const { keys } = await updateAll("course", { removeTags: ["course"] }, 5);
+    expect(keys).toHaveLength(12);
+    for (const key of made) expect((await recordOf(key))?.tags).toEqual([]);
+    expect((await ask("GET", "/api-keys?tag=course")).data.keys).toEqual([]);
+  });
+
+  test("stay as they are where the change is repeated, deleted, or against a rule", async () => {
+    const made = await createMany({ count: 3, tags: ["course"] });
+    const [kept, revoked, deleted] = made;
+    if (!kept || !revoked || !deleted) throw new Error("three were asked for");
+    await ask("POST", `/api-keys/${revoked.id}/revoke`);
+    await ask("DELETE", `/api-keys/${deleted.id}`);
+    const enabled = await updateAll("course", { enabled: true });
+    expect(enabled.refused).toMatchObject([{ id: revoked.id, reason: "revoked" }]);
+    expect(enabled.keys).toMatchObject([{ id: kept.id }]);
+    expect(await recordOf(kept)).toMatchObject({ version: 1 });
+
+    const nine = Array.from({ length: 9 }, (_, n) => `t${n}`);
+    expect((await updateAll("course", { addTags: nine })).refused).toEqual([]);
+    expect(await recordOf(kept)).toMatchObject({ version: 2, tags: ["course", ...nine] });
+    const full = await updateAll("course", { addTags: ["one-more"] });
+    expect(full.refused.map(({ reason }) => reason)).toEqual(["too_many_tags", "too_many_tags"]);
+    expect(await recordOf(deleted)).toMatchObject({ version: 2, tags: ["course"] });
+    for (const body of [{ tag: "course" }, { enabled: true }, { tag: "course", name: "x" }]) {
+      expect(await ask("PUT", "/api-keys/batch", body)).toMatchObject({ error: "bad_request" });
+    }
+  });
+
+  test("of which the store takes only some: those that were made are told, the others named", async () => {
+    const services = servicesOf(env);
+    if (!services.ok) throw new Error("the tests' configuration is wrong");
+    const { keyStore } = services.value;
+    const put = keyStore.put.bind(keyStore);
+    const taken = vi.spyOn(keyStore, "put").mockImplementation(async (key, before) => {
+      if (key.record.name === "class-2") throw new KeyStoreUnavailable("down");
+      return put(key, before);
+    });
+    try {
+      const some = await ask("POST", "/api-keys/batch", { namePrefix: "class-", count: 3 });
+      expect(some.status).toBe(201);
+      expect(some.data.keys.map(({ name }: Shown) => name)).toEqual(["class-1", "class-3"]);
+      expect(some.data.missing).toEqual(["class-2"]);
+      const none = await ask("POST", "/api-keys/batch", {
+        ...{ namePrefix: "class-", from: 2, count: 1 },
+      });
+      expect(none).toMatchObject({ status: 503, error: "unavailable" });
+    } finally {
+      taken.mockRestore();
+    }
   });
 });
 

@@ -5,12 +5,13 @@ import {
   runInDurableObject,
 } from "cloudflare:test";
 import { env } from "cloudflare:workers";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { Account } from "../../durable-objects/claude-account/account.ts";
 import type {
   AccountDependencies,
   NewCredential,
 } from "../../durable-objects/claude-account/contract.ts";
+import type { ClaudeAccount } from "../../durable-objects/claude-account.ts";
 import { LATER_SETTINGS, parseRosterRow, type RosterRow } from "../../src/accounts/roster-row.ts";
 import { Vault } from "../../src/accounts/vault.ts";
 import { Egresses } from "../../src/egress/egress.ts";
@@ -312,6 +313,18 @@ describe("while a refresh is under way", () => {
     return () => letGo();
   };
 
+  test("whoever comes later waits for it, although the old token has a few seconds left", () =>
+    withBench(async (bench) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      bench.nowMs = START_MS + HOUR_MS - 5_000;
+      const letGo = held(bench);
+      const first = secretOf(bench);
+      await vi.waitFor(() => expect(bench.calls).toHaveLength(1));
+      const second = secretOf(bench);
+      letGo();
+      expect(await Promise.all([first, second])).toEqual(["access-2", "access-2"]);
+    }));
+
   test("a proxy that is set or removed does not lose what comes back", () =>
     withBench(async (bench) => {
       await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
@@ -367,6 +380,139 @@ describe("while a refresh is under way", () => {
   );
 });
 
+describe("a refresh that got no answer may have used up its refresh token", () => {
+  /** The refresh of an account has been sent, and nobody is left to take the answer. */
+  async function cutOff(bench: Bench, begin: () => Promise<unknown>): Promise<void> {
+    bench.answer = () => new Promise(() => {});
+    void begin();
+    await vi.waitFor(() => expect(bench.calls).toHaveLength(1));
+  }
+  const begunRows = (storage: DurableObjectStorage) =>
+    storage.sql.exec("SELECT at_ms FROM refresh_begun").toArray();
+
+  test("so an object that was evicted meanwhile goes on with the access token, and sends it to nobody", () =>
+    withBench(async (bench, storage, again) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      await bench.settle();
+      bench.nowMs = (await storage.getAlarm()) ?? 0;
+      const begunAtMs = bench.nowMs;
+      await cutOff(bench, () => bench.account.alarm());
+      const woken = await again();
+      woken.nowMs = begunAtMs + 1_000;
+      await woken.account.alarm();
+      expect(await storage.getAlarm()).toBe(START_MS + HOUR_MS);
+      expect(await secretOf(woken)).toBe("access-1");
+      const asked = await woken.account.refreshNow();
+      expect(asked).toMatchObject({
+        ok: false,
+        error: { kind: "refresh_failed", retryAtMs: START_MS + HOUR_MS },
+      });
+      expect(JSON.stringify(asked)).toContain(new Date(begunAtMs).toISOString());
+      woken.nowMs = START_MS + HOUR_MS - 1;
+      await woken.account.alarm();
+      expect(await secretOf(woken)).toBe("access-1");
+      expect(woken.calls).toEqual([]);
+    }));
+
+  test("it is tried once more, by alarm, when the access token has run out; and all may be well", () =>
+    withBench(async (bench, storage, again) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      await cutOff(bench, () => bench.account.refreshNow());
+      const woken = await again();
+      woken.nowMs = START_MS + HOUR_MS;
+      await woken.account.alarm();
+      expect(woken.calls).toMatchObject([{ refresh_token: "refresh-1" }]);
+      expect(await secretOf(woken)).toBe("access-2");
+      expect(woken.calls).toHaveLength(1);
+      expect(begunRows(storage)).toEqual([]);
+      expect(woken.logged.join()).toContain("account.refresh_repeated");
+    }));
+
+  test("where it was used up, the need for a new login says what happened", () =>
+    withBench(async (bench, _, again) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      await cutOff(bench, () => bench.account.refreshNow());
+      const woken = await again();
+      woken.nowMs = START_MS + HOUR_MS;
+      woken.answer = () =>
+        Response.json(
+          { error: "invalid_grant", error_description: "Refresh token not found or invalid" },
+          { status: 400 },
+        );
+      expect(await secretOf(woken)).toBe("needs_relogin");
+      expect(await secretOf(woken)).toBe("needs_relogin");
+      expect(woken.calls).toHaveLength(1);
+      expect(woken.account.describe()?.trouble?.detail).toBe(
+        `Refresh token not found or invalid: the refresh that began at ${new Date(START_MS).toISOString()} got no answer, and has most likely used up the refresh token.`,
+      );
+    }));
+
+  test("an access token that upstream refuses leaves nothing to lose: it is tried at once", () =>
+    withBench(async (bench, _, again) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      await cutOff(bench, () => bench.account.refreshNow());
+      const woken = await again();
+      expect(await secretOf(woken, 1)).toBe("access-2");
+      expect(woken.calls).toHaveLength(1);
+    }));
+
+  test("a new login takes its place, and is refreshed ahead of time as ever", () =>
+    withBench(async (bench, storage, again) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      await cutOff(bench, () => bench.account.refreshNow());
+      const woken = await again();
+      const given = oauthCredential({ access: "given", refresh: "refresh-given" });
+      await woken.account.update({}, undefined, given);
+      await woken.settle();
+      expect(begunRows(storage)).toEqual([]);
+      woken.nowMs = (await storage.getAlarm()) ?? 0;
+      expect(woken.nowMs).toBeLessThan(START_MS + HOUR_MS);
+      await woken.account.alarm();
+      expect(woken.calls).toMatchObject([{ refresh_token: "refresh-given" }]);
+    }));
+
+  const gateway = (status: number) => () => new Response("", { status });
+  test.each([
+    ["the connection breaks", true, () => Promise.reject(new Error("connection lost"))],
+    ["a gateway answers 502", true, gateway(502)],
+    ["a gateway answers 504", true, gateway(504)],
+    ["a gateway answers 524", true, gateway(524)],
+    ["the answer holds no token", true, () => Response.json({ hello: 1 })],
+    ["upstream says that it failed", false, gateway(500)],
+    ["upstream says that it is not there", false, gateway(503)],
+    ["upstream says later", false, gateway(429)],
+    ["upstream refuses", false, () => Response.json({ error: "invalid_client" }, { status: 400 })],
+  ])("%s: the object that lives on waits for the end of the access token: %j", (_, waits, answer) =>
+    withBench(async (bench, storage) => {
+      bench.answer = answer;
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      await bench.settle();
+      bench.nowMs = (await storage.getAlarm()) ?? 0;
+      await bench.account.alarm();
+      expect(begunRows(storage)).toHaveLength(waits ? 1 : 0);
+      expect(await storage.getAlarm()).toBe(waits ? START_MS + HOUR_MS : bench.nowMs + 2_000);
+      bench.nowMs += 2_000;
+      await bench.account.alarm();
+      expect(bench.calls).toHaveLength(waits ? 1 : 2);
+      expect(await secretOf(bench)).toBe("access-1");
+      expect(bench.account.describe()?.trouble).toBeNull();
+      expect(bench.logged.filter((line) => line.startsWith("error"))).toEqual([]);
+    }),
+  );
+
+  test("a refusal of the second try does not make the first one's outcome known", () =>
+    withBench(async (bench, storage) => {
+      bench.answer = () => Promise.reject(new Error("connection lost"));
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+      await secretOf(bench);
+      bench.answer = gateway(503);
+      bench.nowMs += 2_000;
+      await secretOf(bench);
+      expect(bench.calls).toHaveLength(2);
+      expect(begunRows(storage)).toEqual([{ at_ms: START_MS }]);
+    }));
+});
+
 describe("ahead of time", () => {
   test.each([
     [
@@ -404,6 +550,22 @@ describe("ahead of time", () => {
       expect(await secretOf(bench)).toBe("access-2");
       expect(await storage.getAlarm()).toBeGreaterThan(bench.nowMs);
     }));
+
+  test("accounts that were added together are not refreshed together", async () => {
+    const aheadMs: number[] = [];
+    for (let index = 0; index < 5; index += 1) {
+      await withBench(async (bench, storage) => {
+        bench.nowMs += index * 200;
+        const expiresAtMs = bench.nowMs + 8 * HOUR_MS;
+        await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs }), null);
+        await bench.settle();
+        aheadMs.push(expiresAtMs - 10_000 - ((await storage.getAlarm()) ?? 0));
+      });
+    }
+    expect(Math.max(...aheadMs)).toBeLessThanOrEqual(10 * 60_000);
+    expect(Math.min(...aheadMs)).toBeGreaterThanOrEqual(5 * 60_000);
+    expect(Math.max(...aheadMs) - Math.min(...aheadMs)).toBeGreaterThan(2 * 60_000);
+  });
 
   test("an alarm whose refresh fails comes again, later", () =>
     withBench(async (bench, storage) => {
@@ -543,7 +705,7 @@ describe("the roster", () => {
         bench.logged,
       ]);
       expect(shown).not.toMatch(/access-1|refresh-1|proxy-pass/);
-      const tables = ["account", "credential", "proxy", "login", "outbox"];
+      const tables = ["account", "credential", "proxy", "login", "refresh_begun", "outbox"];
       const stored = tables.map((table) => storage.sql.exec(`SELECT * FROM ${table}`).toArray());
       expect(JSON.stringify(stored)).not.toMatch(/access-1|refresh-1|proxy-pass/);
     }));
@@ -660,6 +822,158 @@ async function rosterRows(): Promise<RosterRow[]> {
   const { rows } = await env.FLEET.get(env.FLEET.idFromName("fleet")).snapshot(null);
   return (rows ?? []).map(parseRosterRow);
 }
+describe("sealed anew under another key", () => {
+  const NEW_KEY = "0123456789abcdef0123456789abcdef";
+  const PROXY = { type: "http" as const, host: "proxy.example", port: 80, password: "hidden" };
+  const TABLES = ["credential", "proxy", "login"];
+
+  interface Rotated {
+    /** The account as it was, under the old key. */
+    old: Bench;
+    /** The same under the new key, with the old one to open what is there. */
+    both: Bench;
+    /** Under the new key alone. */
+    alone: () => Promise<Bench>;
+    storage: DurableObjectStorage;
+    /** Every sealed text that is stored. */
+    sealed: () => string[];
+    kid: string;
+  }
+
+  /** @param slowly may hold the vault's seals back */
+  async function withRotation(
+    run: (rotated: Rotated) => Promise<void>,
+    slowly: () => Promise<void> = async () => {},
+  ): Promise<void> {
+    const stub = env.CLAUDE_ACCOUNT.get(env.CLAUDE_ACCOUNT.idFromName(crypto.randomUUID()));
+    await runInDurableObject(stub, async (_, { storage }) => {
+      const old = new Bench(storage, await Vault.open(KEY));
+      const vault = await Vault.open(NEW_KEY, [KEY]);
+      const slow = {
+        kid: vault.kid,
+        unseal: (...args: Parameters<Vault["unseal"]>) => vault.unseal(...args),
+        async seal(...args: Parameters<Vault["seal"]>) {
+          await slowly();
+          return vault.seal(...args);
+        },
+      } as unknown as Vault;
+      await run({
+        old,
+        both: new Bench(storage, slow),
+        alone: async () => new Bench(storage, await Vault.open(NEW_KEY)),
+        storage,
+        sealed: () =>
+          TABLES.flatMap((table) => storage.sql.exec(`SELECT * FROM ${table}`).toArray())
+            .flatMap(Object.values)
+            .filter((value): value is string => String(value).startsWith("v1.")),
+        kid: vault.kid,
+      });
+    });
+  }
+
+  test("an account needs the old one no more: its credential, its proxy, and a login under way", () =>
+    withRotation(async ({ old, both, alone, sealed, kid }) => {
+      await old.account.create(SETTINGS, oauthCredential(), PROXY);
+      const { authUrl } = await old.account.beginLogin(null);
+      const before = old.account.describe();
+      expect(sealed()).toHaveLength(5);
+      expect(await both.account.reseal()).toEqual({
+        ok: true,
+        value: { isChanged: true, under: kid },
+      });
+      expect(sealed()).toHaveLength(5);
+      for (const text of sealed()) expect(text).toMatch(new RegExp(`^v1\\.${kid}\\.`));
+      const revision = (before?.revision ?? 0) + 1;
+      expect(both.lastRow).toEqual({ ...before, sealedUnder: kid, revision });
+
+      const later = await alone();
+      expect(await secretOf(later)).toBe("access-1");
+      expect(await later.account.describeProxy()).toMatchObject({ host: PROXY.host });
+      await later.account.update({}, null, null);
+      const state = new URL(authUrl).searchParams.get("state");
+      expect(await later.account.finishLogin(`code#${state}`)).toMatchObject({ ok: true });
+    }));
+
+  test("a second time nothing is written", () =>
+    withRotation(async ({ old, both, sealed }) => {
+      await old.account.create(SETTINGS, oauthCredential(), PROXY);
+      await both.account.reseal();
+      const before = sealed();
+      const pushes = both.pushed.length;
+      expect(await both.account.reseal()).toMatchObject({ ok: true, value: { isChanged: false } });
+      expect(sealed()).toEqual(before);
+      expect(both.pushed).toHaveLength(pushes);
+    }));
+
+  test("what a refresh brings back meanwhile is not lost, whichever began first", async () => {
+    for (const isRefreshFirst of [true, false]) {
+      let letGo = () => {};
+      const gate = new Promise<void>((resolve) => {
+        letGo = resolve;
+      });
+      const slowly = () => (isRefreshFirst ? Promise.resolve() : gate);
+      await withRotation(async ({ old, both, alone }) => {
+        await old.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), null);
+        const answer = both.answer;
+        both.answer = async (call, count) => {
+          if (isRefreshFirst) await gate;
+          return answer(call, count);
+        };
+        const resealed = isRefreshFirst ? null : both.account.reseal();
+        const asked = secretOf(both);
+        const late = resealed ?? both.account.reseal();
+        letGo();
+        expect(await asked).toBe("access-2");
+        expect(await late).toMatchObject({ ok: true });
+        const later = await alone();
+        later.nowMs += 2 * HOUR_MS;
+        await secretOf(later);
+        expect(later.calls).toMatchObject([{ refresh_token: "refresh-2" }]);
+      }, slowly);
+    }
+  });
+
+  test("a credential and a proxy that a person gives meanwhile stay", async () => {
+    let letGo = () => {};
+    const gate = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    await withRotation(
+      async ({ old, both, alone, storage }) => {
+        await old.account.create(SETTINGS, oauthCredential(), PROXY);
+        const resealed = both.account.reseal();
+        // Another instance of the same account, whose seals do not wait.
+        const giving = new Bench(storage, await Vault.open(NEW_KEY, [KEY]));
+        const given = { ...oauthCredential(), access: "given" };
+        await giving.account.update({}, { ...PROXY, host: "other.example" }, given);
+        letGo();
+        expect(await resealed).toMatchObject({ ok: true });
+        const later = await alone();
+        expect(await secretOf(later)).toBe("given");
+        expect(await later.account.describeProxy()).toMatchObject({ host: "other.example" });
+      },
+      () => gate,
+    );
+  });
+
+  test("an account that cannot be opened stays as it is, and says why", () =>
+    withRotation(async ({ old, both, alone, storage, sealed }) => {
+      await old.account.create(SETTINGS, oauthCredential(), PROXY);
+      const before = sealed();
+      const foreign = await (await alone()).account.reseal();
+      expect(foreign).toMatchObject({ ok: false, error: { kind: "other_encryption_key" } });
+      expect(sealed()).toEqual(before);
+      storage.sql.exec("UPDATE proxy SET sealed = sealed || 'x'");
+      const damaged = await both.account.reseal();
+      expect(damaged).toMatchObject({ ok: false, error: { kind: "damaged_credential" } });
+      // Its way out cannot be read, so it does not serve; nothing else was touched.
+      expect(await secretOf(old)).toBe("damaged_credential");
+      storage.sql.exec("UPDATE proxy SET sealed = substr(sealed, 1, length(sealed) - 1)");
+      expect(await secretOf(old)).toBe("access-1");
+      const nobody = env.CLAUDE_ACCOUNT.get(env.CLAUDE_ACCOUNT.idFromName(crypto.randomUUID()));
+      expect(await nobody.reseal()).toMatchObject({ error: { kind: "account_unknown" } });
+    }));
+});
 
 test("the object itself keeps its account over an eviction, and the Fleet lists it", async () => {
   const id = crypto.randomUUID();
@@ -679,6 +993,82 @@ test("the object itself keeps its account over an eviction, and the Fleet lists 
   await stub.remove();
   expect(await rosterRows()).toEqual([]);
   expect(await runDurableObjectAlarm(stub)).toBe(false);
+});
+
+describe("there is one object for an account's id", () => {
+  test("two who make it at once make it once", () =>
+    withBench(async (bench) => {
+      const [first, second] = await Promise.all([
+        bench.account.create(SETTINGS, oauthCredential(), null),
+        bench.account.create(SETTINGS, oauthCredential({ access: "another" }), null),
+      ]);
+      expect(first).toMatchObject({ generation: 1 });
+      expect(second).toBeNull();
+      expect(await secretOf(bench)).toBe("access-1");
+    }));
+
+  /** A token endpoint in place of the network, which holds its answers back until it is told. */
+  const tokenEndpoint = () => {
+    const endpoint = { calls: 0, isHeld: true };
+    vi.stubGlobal("fetch", async () => {
+      endpoint.calls += 1;
+      const access = `access-${endpoint.calls + 1}`;
+      while (endpoint.isHeld) await scheduler.wait(5);
+      return Response.json({ access_token: access, refresh_token: "r", expires_in: 3600 });
+    });
+    return endpoint;
+  };
+  afterEach(() => {
+    vi.unstubAllGlobals();
+  });
+  const secretFrom = async (stub: DurableObjectStub<ClaudeAccount>) => {
+    const acquired = await stub.acquire(null);
+    return acquired.ok ? acquired.value.secret : acquired.error.kind;
+  };
+  const objectOf = (id: string) => env.CLAUDE_ACCOUNT.get(env.CLAUDE_ACCOUNT.idFromName(id));
+
+  test("a thousand ask for a token that has run out while it is evicted: one refresh, all served", async () => {
+    const id = crypto.randomUUID();
+    const endpoint = tokenEndpoint();
+    const expired = oauthCredential({ expiresAtMs: Date.now() - 1_000 });
+    await objectOf(id).create(SETTINGS, expired, null);
+    const askedFirst = Array.from({ length: 500 }, () => secretFrom(objectOf(id)));
+    await vi.waitFor(() => expect(endpoint.calls).toBe(1));
+    const evicted = evictDurableObject(objectOf(id));
+    const askedThen = Array.from({ length: 500 }, () => secretFrom(objectOf(id)));
+    await scheduler.wait(50);
+    endpoint.isHeld = false;
+    const secrets = await Promise.all([...askedFirst, ...askedThen]);
+    await evicted;
+    expect(new Set(secrets)).toEqual(new Set(["access-2"]));
+    for (let wave = 0; wave < 3; wave += 1) {
+      expect(await secretFrom(objectOf(id))).toBe("access-2");
+      await evictDurableObject(objectOf(id));
+    }
+    expect(endpoint.calls).toBe(1);
+  });
+
+  test("one that is torn down in the middle of a refresh sends the refresh token once", async () => {
+    const id = crypto.randomUUID();
+    const endpoint = tokenEndpoint();
+    await objectOf(id).create(
+      SETTINGS,
+      oauthCredential({ expiresAtMs: Date.now() + HOUR_MS }),
+      null,
+    );
+    const refreshing = objectOf(id)
+      .refreshNow()
+      .catch(() => "torn down");
+    await vi.waitFor(() => expect(endpoint.calls).toBe(1));
+    await runInDurableObject(objectOf(id), (_, state) => state.abort("restart")).catch(() => {});
+    expect(await refreshing).toBe("torn down");
+    const secrets = await Promise.all(Array.from({ length: 100 }, () => secretFrom(objectOf(id))));
+    expect(new Set(secrets)).toEqual(new Set(["access-1"]));
+    await runDurableObjectAlarm(objectOf(id));
+    expect(await objectOf(id).refreshNow()).toMatchObject({ ok: false });
+    expect(endpoint.calls).toBe(1);
+    endpoint.isHeld = false;
+  });
 });
 
 test("a roster row that arrives late never replaces a newer one, or a removed one", async () => {

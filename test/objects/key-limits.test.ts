@@ -12,6 +12,7 @@ import {
 import { type KeyPolicy, mayUse } from "../../src/keys/key-record.ts";
 import { NOTHING_BILLED } from "../../src/relay/settlement.ts";
 import { newRequestId } from "../../src/request-id.ts";
+import { HEARD } from "./ledger-post.ts";
 import { MARK, OPEN } from "./open-policy.ts";
 
 afterEach(() => reset());
@@ -34,12 +35,12 @@ class Bench {
   constructor(storage: DurableObjectStorage, patch: Partial<KeyPolicy>) {
     this.#storage = storage;
     this.policy = { ...OPEN, ...patch };
-    this.meter = new Meter(storage, () => this.nowMs);
+    this.meter = new Meter(storage, () => this.nowMs, HEARD);
   }
 
   /** What an object that wakes up knows: only what is in its rows. */
   wakeUp(): void {
-    this.meter = new Meter(this.#storage, () => this.nowMs);
+    this.meter = new Meter(this.#storage, () => this.nowMs, HEARD);
   }
 
   async admit(options: { model?: string; mark?: string } = {}) {

@@ -3,13 +3,24 @@ import { learn } from "../../durable-objects/claude-account/learning.ts";
 import type { AccountState } from "../../durable-objects/claude-account/state.ts";
 import { LATER_SETTINGS, standingOf } from "../../src/accounts/roster-row.ts";
 import {
+  isNearLimit,
   mergeWindows,
   peakUtilisation,
+  readKeyLimits,
   readUnifiedLimits,
   retryAfterAtMs,
+  type WindowState,
+  type Windows,
   windowsMoved,
 } from "../../src/upstream/rate-limits.ts";
-import { goesToClient, judge, type Verdict } from "../../src/upstream/verdict.ts";
+import {
+  forbidsRetry,
+  goesToClient,
+  judge,
+  judgeStreamError,
+  type Verdict,
+  windowsOf,
+} from "../../src/upstream/verdict.ts";
 import { rowOf } from "./roster-rows.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 23, 12, 0, 0);
@@ -58,12 +69,29 @@ describe("unified rate-limit headers", () => {
     expect(limits.resetAtMs).toBeNull();
   });
 
-  test("a window or field that one answer lacks stays as it was", () => {
-    const older = { "5h": { status: "allowed", utilisation: 0.1 }, "7d": { utilisation: 0.2 } };
-    expect(mergeWindows(older, { "5h": { utilisation: 0.3 } })).toEqual({
-      "5h": { status: "allowed", utilisation: 0.3 },
-      "7d": { utilisation: 0.2 },
+  test("what upstream warns of is read, and a warning that is no number dropped", () => {
+    const headers = new Headers({
+      "anthropic-ratelimit-unified-5h-surpassed-threshold": "0.9",
+      "anthropic-ratelimit-unified-7d-surpassed-threshold": "much",
+      "anthropic-ratelimit-unified-7d-status": "allowed",
     });
+    expect(readUnifiedLimits(headers, NOW_MS).windows).toEqual({
+      "5h": { surpassedThreshold: 0.9 },
+      "7d": { status: "allowed" },
+    });
+  });
+
+  test("a window with a name that every object has is none", () => {
+    const headers = new Headers();
+    for (const name of ["__proto__", "constructor", "tostring", "valueof"]) {
+      headers.set(`anthropic-ratelimit-unified-${name}-status`, "rejected");
+    }
+    expect(Object.keys(readUnifiedLimits(headers, NOW_MS).windows).sort()).toEqual([
+      "tostring",
+      "valueof",
+    ]);
+    expect(({} as { status?: string }).status).toBeUndefined();
+    expect((Object as { status?: string }).status).toBeUndefined();
   });
 
   test("a hundred invented windows do not fill the memory", () => {
@@ -71,7 +99,14 @@ describe("unified rate-limit headers", () => {
     for (let index = 0; index < 100; index += 1) {
       headers.set(`anthropic-ratelimit-unified-w${index}-utilization`, "0.5");
     }
-    expect(Object.keys(readUnifiedLimits(headers, NOW_MS).windows).length).toBeLessThan(20);
+    const { windows } = readUnifiedLimits(headers, NOW_MS);
+    expect(Object.keys(windows).length).toBeLessThan(20);
+    let remembered: Windows = {};
+    for (let index = 0; index < 100; index += 1) {
+      remembered = mergeWindows(remembered, { [`w${index}`]: { utilisation: 0.5 } }, NOW_MS);
+    }
+    expect(Object.keys(remembered).length).toBeLessThan(50);
+    expect(remembered.w99?.utilisation).toBe(0.5);
   });
 
   test("only a move of a hundredth or more is news", () => {
@@ -82,14 +117,6 @@ describe("unified rate-limit headers", () => {
     expect(windowsMoved(known, {})).toBe(false);
   });
 
-  test("a window that has reset no longer counts as used", () => {
-    const windows = {
-      "5h": { utilisation: 0.9, resetAtMs: NOW_MS - 1 },
-      "7d": { utilisation: 0.4, resetAtMs: NOW_MS + 1 },
-    };
-    expect(peakUtilisation(windows, NOW_MS)).toBe(0.4);
-  });
-
   test("retry-after is read as seconds and as a date, and never believed beyond days", () => {
     const at = (value: string) => retryAfterAtMs(new Headers({ "retry-after": value }), NOW_MS);
     expect(at("7")).toBe(NOW_MS + 7_000);
@@ -97,6 +124,187 @@ describe("unified rate-limit headers", () => {
     expect(at("-5")).toBeNull();
     expect(at("99999999")).toBeNull();
     expect(at("later")).toBeNull();
+  });
+});
+
+describe("the documented limits of an API key", () => {
+  const keyHeaders = (used: number, resetAtMs = NOW_MS + 20_000) =>
+    new Headers({
+      "anthropic-ratelimit-requests-limit": "1000",
+      "anthropic-ratelimit-requests-remaining": String(1000 - used),
+      "anthropic-ratelimit-requests-reset": new Date(resetAtMs).toISOString(),
+    });
+  const read = (headers: Record<string, string>) =>
+    readKeyLimits(new Headers(headers), "opus", NOW_MS);
+  const tokens = (limit: string, remaining: string, reset = "2026-11-23T12:00:30Z") =>
+    read({
+      "anthropic-ratelimit-tokens-limit": limit,
+      "anthropic-ratelimit-tokens-remaining": remaining,
+      "anthropic-ratelimit-tokens-reset": reset,
+    }).tokens_opus;
+
+  test("all four are read, for the family that was asked; those of other lanes are not", () => {
+    const reset = "2026-11-23T12:00:30Z";
+    const headers: Record<string, string> = {
+      "anthropic-priority-input-tokens-limit": "10",
+      "anthropic-priority-input-tokens-remaining": "0",
+      "anthropic-fast-output-tokens-limit": "10",
+      "anthropic-fast-output-tokens-remaining": "0",
+      "anthropic-ratelimit-unified-5h-utilization": "0.5",
+    };
+    for (const name of ["requests", "tokens", "input-tokens", "output-tokens"]) {
+      headers[`anthropic-ratelimit-${name}-limit`] = "4000";
+      headers[`anthropic-ratelimit-${name}-remaining`] = "1000";
+      headers[`anthropic-ratelimit-${name}-reset`] = reset;
+    }
+    const state = { utilisation: 0.75, resetAtMs: NOW_MS + 30_000 };
+    expect(windowsOf(new Headers(headers), "sonnet", NOW_MS)).toEqual({
+      "5h": { utilisation: 0.5 },
+      requests_sonnet: state,
+      tokens_sonnet: state,
+      "input-tokens_sonnet": state,
+      "output-tokens_sonnet": state,
+    });
+  });
+
+  test.each([
+    ["more left than there is", "1000", "2000", 0],
+    ["nothing left", "1000", "0", 1],
+    ["no limit at all", "0", "0", undefined],
+    ["less than nothing left", "1000", "-5", undefined],
+    ["a limit that is no number", "many", "5", undefined],
+    ["an endless limit", "1e400", "5", undefined],
+    ["two values in one header", "1000, 2000", "5", undefined],
+    ["an empty value", "", "", undefined],
+  ])("%s", (_, limit, remaining, utilisation) => {
+    expect(tokens(limit, remaining)?.utilisation).toBe(utilisation);
+  });
+
+  test.each([
+    ["in the past", "2020-01-01T00:00:00Z"],
+    ["ten years ahead", "2036-11-23T12:00:00Z"],
+    ["unix seconds", String(NOW_S + 30)],
+    ["no time at all", "soon"],
+    ["a month of thirteen", "2026-13-41T12:00:00Z"],
+  ])("a reset that is %s is dropped alone", (_, reset) => {
+    expect(tokens("1000", "250", reset)).toEqual({ utilisation: 0.75 });
+  });
+
+  test("a reset with an offset is read", () => {
+    expect(tokens("1000", "250", "2026-11-23T14:00:30.5+02:00")?.resetAtMs).toBe(NOW_MS + 30_500);
+  });
+
+  test("they go up and down with every answer, and hardly any of that is news", () => {
+    const known = readKeyLimits(keyHeaders(300), "opus", NOW_MS);
+    const told = (used: number, laterMs = 0) =>
+      windowsMoved(
+        known,
+        readKeyLimits(keyHeaders(used, NOW_MS + 20_000 + laterMs), "opus", NOW_MS),
+      );
+    expect(told(390)).toBe(false);
+    expect(told(210, 60_000)).toBe(false);
+    expect(told(401)).toBe(true);
+    expect(told(199)).toBe(true);
+  });
+
+  test("where much is used, a reset that moves on is news now and then, so that it goes on to count", () => {
+    const known = readKeyLimits(keyHeaders(900), "opus", NOW_MS);
+    const told = (laterMs: number) =>
+      windowsMoved(
+        known,
+        readKeyLimits(keyHeaders(910, NOW_MS + 20_000 + laterMs), "opus", NOW_MS),
+      );
+    expect(told(10_000)).toBe(false);
+    expect(told(31_000)).toBe(true);
+  });
+
+  test("two families side by side do not take turns in one memory", () => {
+    const opus = readKeyLimits(keyHeaders(900), "opus", NOW_MS);
+    const haiku = readKeyLimits(keyHeaders(0), "haiku", NOW_MS);
+    const known = mergeWindows(opus, haiku, NOW_MS);
+    expect(windowsMoved(known, opus)).toBe(false);
+    expect(windowsMoved(known, haiku)).toBe(false);
+  });
+});
+
+describe("the memory of windows", () => {
+  const resetAtMs = NOW_MS + HOUR_S * 1000;
+
+  test("a window or field that one answer lacks stays as it was", () => {
+    const older = {
+      "5h": { status: "allowed", utilisation: 0.1, resetAtMs },
+      "7d": { utilisation: 0.2, resetAtMs },
+    };
+    expect(mergeWindows(older, { "5h": { utilisation: 0.3 } }, NOW_MS)).toEqual({
+      "5h": { status: "allowed", utilisation: 0.3, resetAtMs },
+      "7d": { utilisation: 0.2, resetAtMs },
+    });
+  });
+
+  test.each([
+    ["has ended", NOW_MS, NOW_MS + 5 * HOUR_S * 1000],
+    ["is followed by a later one", resetAtMs, resetAtMs + 5 * HOUR_S * 1000],
+  ])("nothing is left of a window that %s", (_, endedAtMs, nextResetAtMs) => {
+    const old = {
+      status: "allowed_warning",
+      utilisation: 0.95,
+      surpassedThreshold: 0.9,
+      resetAtMs: endedAtMs,
+    };
+    const told = { utilisation: 0.01, resetAtMs: nextResetAtMs };
+    expect(mergeWindows({ "5h": old }, { "5h": told }, NOW_MS)).toEqual({ "5h": told });
+  });
+
+  test("what is told without an end ends all the same", () => {
+    const windows = mergeWindows({}, { "5h": { status: "allowed_warning" } }, NOW_MS);
+    expect(isNearLimit(windows, 0.9, NOW_MS, "opus")).toBe(true);
+    expect(isNearLimit(windows, 0.9, NOW_MS + 24 * HOUR_S * 1000, "opus")).toBe(false);
+    const lied = mergeWindows({ "5h": { resetAtMs: 1 } }, { "5h": { utilisation: 1 } }, NOW_MS);
+    expect(isNearLimit(lied, 0.9, NOW_MS, "opus")).toBe(true);
+  });
+
+  test("an account is near its limit by upstream's warning or by the threshold, while the window lasts", () => {
+    const near = (state: WindowState, nowMs = NOW_MS) =>
+      isNearLimit({ "5h": { resetAtMs, ...state } }, 0.8, nowMs, "opus");
+    expect(near({ status: "allowed", utilisation: 0.79 })).toBe(false);
+    expect(near({ status: "allowed", utilisation: 0.8 })).toBe(true);
+    expect(near({ status: "allowed_warning", utilisation: 0.1 })).toBe(true);
+    expect(near({ surpassedThreshold: 0.5 })).toBe(true);
+    expect(near({ status: "allowed_warning", utilisation: 1 }, resetAtMs)).toBe(false);
+    expect(isNearLimit({}, 0.8, NOW_MS, "opus")).toBe(false);
+  });
+
+  test.each([
+    ["5h", "all"],
+    ["7d", "all"],
+    ["something_new", "all"],
+    ["7d_opus", "opus"],
+    ["7d-opus", "opus"],
+    ["7d_sonnet", "sonnet"],
+    ["7d_oi", "fable mythos"],
+    ["5h_oi", "fable mythos"],
+    ["tokens_haiku", "haiku"],
+    ["requests_other", "other"],
+    ["overage", "none"],
+    ["grace-5h", "none"],
+    ["slow", "none"],
+  ])("the window %s counts for: %s", (name, families) => {
+    const windows = { [name]: { utilisation: 0.9, resetAtMs } };
+    const all = ["fable", "mythos", "opus", "sonnet", "haiku", "other"];
+    const counted = all.filter((family) => isNearLimit(windows, 0.8, NOW_MS, family));
+    const expected =
+      families === "all" ? all : families.split(" ").filter((word) => word !== "none");
+    expect(counted).toEqual(expected);
+    const peaks = all.filter((family) => peakUtilisation(windows, NOW_MS, family) > 0);
+    expect(peaks).toEqual(expected);
+  });
+
+  test("a window that has reset no longer counts as used", () => {
+    const windows = {
+      "5h": { utilisation: 0.9, resetAtMs: NOW_MS - 1 },
+      "7d": { utilisation: 0.4, resetAtMs: NOW_MS + 1 },
+    };
+    expect(peakUtilisation(windows, NOW_MS, "opus")).toBe(0.4);
   });
 });
 
@@ -115,7 +323,13 @@ describe("what an answer means", () => {
     ["404", 404, {}, errorBody("model"), { kind: "passed" }],
     ["413", 413, {}, "", { kind: "passed" }],
     ["401", 401, {}, "", { kind: "credential_rejected" }],
-    ["402", 402, {}, errorBody("pay"), { kind: "spend_limited", untilMs: null, detail: "pay" }],
+    [
+      "402",
+      402,
+      {},
+      errorBody("pay"),
+      { kind: "spend_limited", untilMs: null, detail: "Anthropic asks for a payment (402)." },
+    ],
     [
       "429 of the 5-hour window",
       429,
@@ -164,7 +378,11 @@ describe("what an answer means", () => {
       429,
       {},
       errorBody("limit", { error_code: "enforced_spend_limit_reached" }),
-      { kind: "spend_limited", untilMs: Date.UTC(2026, 11, 1), detail: "limit" },
+      {
+        kind: "spend_limited",
+        untilMs: Date.UTC(2026, 11, 1),
+        detail: "The organisation's monthly spend limit is reached.",
+      },
     ],
     [
       "400 credit too low",
@@ -233,6 +451,33 @@ describe("what an answer means", () => {
     expect(judge({ status, headers: new Headers(headers), errorBody: body }, NOW_MS)).toEqual(
       verdict,
     );
+  });
+
+  test.each([
+    [{ kind: "server_error", status: 500 }, "false", true],
+    [{ kind: "server_error", status: 500 }, " FALSE ", true],
+    [{ kind: "server_error", status: 500 }, "true", false],
+    [{ kind: "server_error", status: 500 }, null, false],
+    [{ kind: "overloaded" }, "false", true],
+    [{ kind: "credential_rejected" }, "false", false],
+    [{ kind: "spend_limited", untilMs: null, detail: "" }, "false", false],
+    [{ kind: "rate_limited", scope: "account", untilMs: null }, "false", false],
+  ] as [Verdict, string | null, boolean][])(
+    "%j with x-should-retry %j: trying again is forbidden: %j",
+    (verdict, value, forbidden) => {
+      const headers = new Headers(value === null ? {} : { "x-should-retry": value });
+      expect(forbidsRetry(verdict, headers)).toBe(forbidden);
+    },
+  );
+
+  test("an error event after a 200 means what the refusal without a time would", () => {
+    const refused = (status: number) =>
+      judge({ status, headers: new Headers(), errorBody: "" }, NOW_MS);
+    expect(judgeStreamError("rate_limit_error")).toEqual(refused(429));
+    expect(judgeStreamError("overloaded_error")).toEqual(refused(529));
+    for (const other of ["api_error", "invalid_request_error", "authentication_error", "x", null]) {
+      expect(judgeStreamError(other)).toBeNull();
+    }
   });
 
   test("what is the request's own doing is never tried elsewhere", () => {
