@@ -72,8 +72,8 @@ export async function withSubjects<T>(
   const floor = await startFloor(newDir(), upstreamUrl, date);
   onEnd(() => floor.stop());
   const relays: Subject[] = [];
-  const start = (bundle: WorkerBundle, population = TEAM) =>
-    startRelay({ bundle, dir: newDir(), upstreamUrl, population });
+  const start = (bundle: WorkerBundle, population = TEAM, vars: Record<string, string> = {}) =>
+    startRelay({ bundle, dir: newDir(), upstreamUrl, population, vars });
   for (const { name, bundle } of builds) {
     const relay = await start(bundle);
     onEnd(() => relay.stop());
@@ -90,7 +90,7 @@ export async function withSubjects<T>(
     direct: { name: "direct", pid: upstream.pid, port: portOf(upstream), callers: accounts },
     floor: { name: "floor", pid: floor.pid, port: floor.ports.get("http") ?? 0, callers },
     relays,
-    startRelay: (population) => start(newest.bundle, population),
+    startRelay: (population, vars) => start(newest.bundle, population, vars),
   });
   for (const relay of relays) await checkMetered(relay, load.answered(relay.port));
   return result;

@@ -4,7 +4,7 @@ import { Vault } from "../src/accounts/vault.ts";
 import { runAfter } from "../src/background.ts";
 import { readConfig } from "../src/config.ts";
 import { callObject, remote } from "../src/durable-call.ts";
-import type { AccountProxy } from "../src/egress/egress.ts";
+import { type AccountProxy, Egresses } from "../src/egress/egress.ts";
 import { eventNoteOf } from "../src/events/isolate-sink.ts";
 import { makeLogger } from "../src/log.ts";
 import type { Result } from "../src/result.ts";
@@ -40,7 +40,7 @@ export class ClaudeAccount extends DurableObject<Env> {
         storage: ctx.storage,
         vault: await Vault.open(encryptionKey, previousEncryptionKeys),
         oauth,
-        fetch: (input, init) => fetch(input, init),
+        egress: new Egresses(config.value),
         now: Date.now,
         pushRow: (row) => callObject(fleet, (roster) => roster.push(row)),
         pushRemoval: (account) => callObject(fleet, (roster) => roster.remove(account)),

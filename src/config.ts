@@ -1,4 +1,5 @@
 import { parsePasswordHash } from "./admin/password.ts";
+import type { ForwardProxy } from "./egress/forward-proxies.ts";
 import type { LedgerRetention } from "./ledger/retention.ts";
 
 /** Shortest accepted secret, in characters: 32 characters of hex still carry 128 bits. */
@@ -25,6 +26,8 @@ export const CONFIG_NAMES = [
   "OAUTH_SCOPES",
   "KEY_STORE",
   "FORWARD_PROXY_URL",
+  "FORWARD_PROXY_SECRET",
+  "EXIT_ADDRESS_URL",
   "RATE_LIMIT_HEADERS",
   "NEAR_LIMIT_PERCENT",
   "FAILOVER_MAX_ACCOUNTS",
@@ -64,8 +67,11 @@ export interface RelayConfig {
   oauth: OAuthConfig;
   /** Where relay keys are kept. */
   keyStore: { kind: "kv" } | { kind: "upstash"; url: string; token: string };
-  /** Empty where no forward proxy is configured. */
-  forwardProxyUrl: string;
+  /** None: accounts with a proxy of their own cannot serve. */
+  forwardProxies: ForwardProxy[];
+  forwardProxySecret: string;
+  /** Answers with the address that it was asked from, as text; empty: none is asked. */
+  exitAddressUrl: string;
   stripRateLimitHeaders: boolean;
   /** An account with a window used to this fraction takes no new sessions while others can. */
   nearLimit: number;
@@ -163,11 +169,30 @@ export function readConfig(
       message: `ADMIN_PASSWORD_HASH is missing or is no scrypt hash of this relay: ${MEND_SECRETS}.`,
     });
   }
-  const forwardProxyUrl = text("FORWARD_PROXY_URL").replace(/\/+$/, "");
-  if (forwardProxyUrl !== "" && !isHttpUrl(forwardProxyUrl)) {
+  const forwardProxies = readForwardProxies(text("FORWARD_PROXY_URL"));
+  if (forwardProxies === null) {
     problems.push({
       name: "FORWARD_PROXY_URL",
-      message: "FORWARD_PROXY_URL must be an http(s) URL, or empty.",
+      message:
+        "FORWARD_PROXY_URL must be empty, an https:// address without a path, or several as name=https://…,name=https://…; http:// is taken for this machine only, since credentials pass there.",
+    });
+  }
+  const forwardProxySecret = text("FORWARD_PROXY_SECRET");
+  if (
+    forwardProxies !== null &&
+    forwardProxies.length > 0 &&
+    forwardProxySecret.length < MIN_SECRET_CHARS
+  ) {
+    problems.push({
+      name: "FORWARD_PROXY_SECRET",
+      message: `FORWARD_PROXY_SECRET is missing or shorter than ${MIN_SECRET_CHARS} characters: make one with \`openssl rand -hex 32\`, and give the forward proxy the same.`,
+    });
+  }
+  const exitAddressUrl = text("EXIT_ADDRESS_URL");
+  if (exitAddressUrl !== "" && !isHttpUrl(exitAddressUrl)) {
+    problems.push({
+      name: "EXIT_ADDRESS_URL",
+      message: "EXIT_ADDRESS_URL must be an http(s) URL, or empty.",
     });
   }
   const clientId = text("OAUTH_CLIENT_ID");
@@ -214,7 +239,9 @@ export function readConfig(
       scopes: text("OAUTH_SCOPES"),
     },
     keyStore: keyStore === "kv" ? { kind: "kv" } : { kind: "upstash", ...upstash },
-    forwardProxyUrl,
+    forwardProxies: forwardProxies ?? [],
+    forwardProxySecret,
+    exitAddressUrl,
     stripRateLimitHeaders: oneOf("RATE_LIMIT_HEADERS", ["pass", "strip"], "pass") === "strip",
     nearLimit: wholeNumber("NEAR_LIMIT_PERCENT", 90, 1, 100) / 100,
     failover: {
@@ -247,4 +274,29 @@ export function readConfig(
 function isHttpUrl(value: string): boolean {
   const parsed = URL.parse(value);
   return parsed !== null && (parsed.protocol === "https:" || parsed.protocol === "http:");
+}
+
+/** The name of a forward proxy that was given without one. */
+const ONLY_NAME = "default";
+/** Hosts to which a request never leaves the machine. */
+const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
+
+/** @returns the forward proxies of `url` or `name=url,name=url`, or null where that is mistaken */
+function readForwardProxies(text: string): ForwardProxy[] | null {
+  if (text === "") return [];
+  const entries = text.split(",").map((entry) => {
+    const [, name = ONLY_NAME, address = ""] =
+      /^(?:([a-z0-9][a-z0-9-]{0,31})=)?(.*)$/.exec(entry.trim()) ?? [];
+    const url = address.replace(/\/+$/, "");
+    return { name, url };
+  });
+  const names = new Set(entries.map(({ name }) => name));
+  const isFine = names.size === entries.length && entries.every(({ url }) => isSafeOrigin(url));
+  return isFine ? entries : null;
+}
+
+function isSafeOrigin(value: string): boolean {
+  const url = URL.parse(value);
+  if (url === null || url.origin !== value) return false;
+  return url.protocol === "https:" || (url.protocol === "http:" && LOOPBACK.includes(url.hostname));
 }

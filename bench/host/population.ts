@@ -13,6 +13,8 @@ export interface Population {
   keys: number;
   /** Sessions, one after the other of the first keys, several of a key where there are more. */
   sessions: number;
+  /** The proxy of each account, as the admin API takes it; none where it is not given. */
+  proxy?: object;
 }
 
 /** A team: the scenarios of one relay. */
@@ -71,7 +73,7 @@ export async function seedKeys(
 export async function seedAccounts(
   url: string,
   admin: { username: string; password: string },
-  count: number,
+  { accounts: count, proxy }: Pick<Population, "accounts" | "proxy">,
 ): Promise<void> {
   if (count === 0) return;
   const { token } = await post(url, "/admin/login", admin);
@@ -81,7 +83,12 @@ export async function seedAccounts(
       const index = next;
       next += 1;
       const setupToken = `${ACCOUNT_TOKEN_PREFIX}${String(index).padStart(8, "0")}`;
-      await post(url, "/admin/claude-accounts", { name: `bench-${index}`, setupToken }, token);
+      const account = {
+        name: `bench-${index}`,
+        setupToken,
+        ...(proxy === undefined ? {} : { proxy }),
+      };
+      await post(url, "/admin/claude-accounts", account, token);
     }
   };
   await Promise.all(Array.from({ length: SEEDED_AT_ONCE }, addSome));

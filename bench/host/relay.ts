@@ -55,7 +55,7 @@ export async function startRelay(options: RelayOptions): Promise<RelayHost> {
     const port = workerd.ports.get(HTTP_SOCKET) ?? 0;
     const callers = await seedKeys(kv, population, join(options.bundle.modulesRoot, "../.."));
     const admin = { username: ADMIN_USERNAME, password };
-    await seedAccounts(`http://127.0.0.1:${port}`, admin, population.accounts);
+    await seedAccounts(`http://127.0.0.1:${port}`, admin, population);
     return {
       workerd,
       port,

@@ -42,8 +42,8 @@ export interface Bench {
   floor: Subject;
   /** The relay, and where two commits are compared the older one as `base`. */
   relays: Subject[];
-  /** Starts another relay of the same build, with other accounts and keys. */
-  startRelay(population: Population): Promise<RelayHost>;
+  /** Starts another relay of the same build, with other accounts and keys, and with further vars. */
+  startRelay(population: Population, vars?: Record<string, string>): Promise<RelayHost>;
 }
 
 /** A figure that must not be passed. */

@@ -1,7 +1,8 @@
 import type { AccountProfile, CredentialKind, RosterRow } from "../../src/accounts/roster-row.ts";
 import type { Vault } from "../../src/accounts/vault.ts";
 import type { OAuthConfig } from "../../src/config.ts";
-import type { Fetch, TokenError } from "../../src/upstream/oauth.ts";
+import type { AccountProxy, Egresses } from "../../src/egress/egress.ts";
+import type { TokenError } from "../../src/upstream/oauth.ts";
 import type { ObjectStorage } from "./state.ts";
 
 /** A credential as a Worker uses it. It lives in memory only. */
@@ -11,6 +12,8 @@ export interface Credential {
   generation: number;
   /** Unix milliseconds from which it must not be used; null where it does not expire. */
   usableUntilMs: number | null;
+  /** The account's own proxy, through which alone the credential may be used; null: it has none. */
+  proxy: AccountProxy | null;
 }
 
 /** Why an account hands out no credential. `retryAtMs`: when asking again makes sense, if ever. */
@@ -56,8 +59,7 @@ export interface AccountDependencies {
   storage: ObjectStorage;
   vault: Vault;
   oauth: OAuthConfig;
-  /** Direct egress; an account with a proxy never uses it. */
-  fetch: Fetch;
+  egress: Pick<Egresses, "canReachProxies" | "of">;
   now: () => number;
   /** Tells the Fleet; rejects where it cannot be reached. */
   pushRow: (row: RosterRow) => Promise<void>;

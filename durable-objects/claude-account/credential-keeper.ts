@@ -1,4 +1,6 @@
-import { type AccountProxy, egressFor, type NoEgress } from "../../src/egress/egress.ts";
+import type { UnsealError } from "../../src/accounts/vault.ts";
+import type { AccountProxy, NoEgress } from "../../src/egress/egress.ts";
+import { EGRESS_WORDS, EgressFailed } from "../../src/egress/fault.ts";
 import { fail, ok, type Result } from "../../src/result.ts";
 import {
   type Fetch,
@@ -89,11 +91,14 @@ export class CredentialKeeper {
       row.sealedAccess,
     );
     if (!opened.ok) return fail(unsealFailure(opened.error));
+    const proxy = await this.#openProxy();
+    if (!proxy.ok) return fail(unsealFailure(proxy.error));
     return ok({
       kind: row.kind,
       secret: opened.value,
       generation: row.generation,
       usableUntilMs: row.expiresAtMs === null ? null : row.expiresAtMs - REFRESH_SKEW_MS,
+      proxy: proxy.value,
     });
   }
 
@@ -139,10 +144,19 @@ export class CredentialKeeper {
     return refreshUnsettled(sinceMs, expiresAtMs);
   }
 
-  /** The account's way out; fails where it has a proxy that cannot be dialled. */
+  /** The account's way out: through its proxy where it has one, and then no other. */
   egress(): Result<Fetch, NoEgress> {
-    const egress = egressFor(this.#rows.sealedProxy() !== null);
-    return egress.ok ? ok(this.#deps.fetch) : egress;
+    const { id, egress } = this.#deps;
+    if (this.#rows.sealedProxy() === null) return ok(egress.of(id, null).fetch);
+    if (!egress.canReachProxies) {
+      const { reason, advice } = EGRESS_WORDS.forward_proxy_missing;
+      return fail({ kind: "no_egress", message: `It cannot be reached: ${reason}. ${advice}` });
+    }
+    return ok(async (input, init) => {
+      const proxy = await this.#openProxy();
+      if (!proxy.ok) throw new EgressFailed("proxy_unreadable", null);
+      return egress.of(id, proxy.value).fetch(input, init);
+    });
   }
 
   /** Sets or removes the proxy. Workers drop the credential they hold, and with it the old way out. */
@@ -155,10 +169,15 @@ export class CredentialKeeper {
   }
 
   async proxy(): Promise<AccountProxy | null> {
+    const opened = await this.#openProxy();
+    return opened.ok ? opened.value : null;
+  }
+
+  async #openProxy(): Promise<Result<AccountProxy | null, UnsealError>> {
     const sealed = this.#rows.sealedProxy();
-    if (sealed === null) return null;
+    if (sealed === null) return ok(null);
     const opened = await this.#deps.vault.unseal(this.#deps.id, "proxy", sealed);
-    return opened.ok ? (JSON.parse(opened.value) as AccountProxy) : null;
+    return opened.ok ? ok(JSON.parse(opened.value) as AccountProxy) : opened;
   }
 
   /**

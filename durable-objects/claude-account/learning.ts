@@ -1,4 +1,5 @@
 import { RETURN_MS } from "../../src/accounts/roster-row.ts";
+import { EGRESS_WORDS } from "../../src/egress/fault.ts";
 import { mergeWindows, type Windows, windowsMoved } from "../../src/upstream/rate-limits.ts";
 import type { Verdict } from "../../src/upstream/verdict.ts";
 import type { AccountState, StoredCoolDown } from "./state.ts";
@@ -46,6 +47,10 @@ export function learn(state: AccountState, lesson: Lesson): AccountState {
       return failed(next, `upstream answered ${verdict.status} several times`, atMs);
     case "unreachable":
       return failed(next, "upstream could not be reached several times", atMs);
+    case "egress_failed": {
+      const { reason, isLasting } = EGRESS_WORDS[verdict.code];
+      return failed(next, reason, atMs, isLasting);
+    }
     case "spend_limited":
     case "org_disabled":
       return {
@@ -153,9 +158,14 @@ function withCoolDown(state: AccountState, coolDown: StoredCoolDown): AccountSta
 
 /**
  * A failure of the account's own way: the breaker opens after several in a row, or at once where it
- * has just let a first request through again.
+ * has just let a first request through again, or the failure is one that lasts.
  */
-function failed(state: AccountState, reason: string, atMs: number): AccountState {
+function failed(
+  state: AccountState,
+  reason: string,
+  atMs: number,
+  isLasting = false,
+): AccountState {
   const { breaker } = state;
   const isResting = state.coolDowns.some(
     ({ scope, untilMs }) => scope === WHOLE_ACCOUNT && untilMs > atMs,
@@ -164,7 +174,7 @@ function failed(state: AccountState, reason: string, atMs: number): AccountState
   if (isResting && breaker.openings > 0) return state;
   const inWindow = breaker.failures > 0 && atMs - breaker.firstFailureAtMs < BREAKER_WINDOW_MS;
   const failures = inWindow ? breaker.failures + 1 : 1;
-  if (breaker.openings === 0 && failures < BREAKER_FAILURES) {
+  if (breaker.openings === 0 && failures < BREAKER_FAILURES && !isLasting) {
     const firstFailureAtMs = inWindow ? breaker.firstFailureAtMs : atMs;
     return { ...state, breaker: { ...breaker, failures, firstFailureAtMs } };
   }

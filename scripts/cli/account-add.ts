@@ -4,7 +4,7 @@ import { type SettingFlags, settingsOfNew } from "./account-flags.ts";
 import { logIn } from "./account-login.ts";
 import type { CommandContext } from "./command-context.ts";
 import { Failure, usageFailure } from "./failure.ts";
-import { readProxy } from "./proxy.ts";
+import { readProxy, refuseLoneVia } from "./proxy.ts";
 import { askText, isInteractive, say, secretInput } from "./terminal.ts";
 import { OAUTH_TERMS } from "./terms.ts";
 
@@ -13,6 +13,7 @@ export type AddFlags = CredentialFlags & SettingFlags;
 /** Adds an account, from flags or by asking. @returns it, as the API shows it */
 export async function addAccount(context: CommandContext, flags: AddFlags): Promise<Account> {
   const given = wayForNew(flags);
+  refuseLoneVia(flags);
   if (!isInteractive() && flags.name === undefined) throw usageFailure("--name is missing.");
   await context.api.ensureSignedIn();
   const way = given ?? (await askWay());
@@ -20,7 +21,9 @@ export async function addAccount(context: CommandContext, flags: AddFlags): Prom
   if (way !== "apiKey") say(`${OAUTH_TERMS}\n`);
   const name = flags.name ?? (await askText("A name for this account"));
   const credential = await credentialBy(way, flags);
-  const proxy = flags.proxyStdin ? readProxy(await secretInput("proxy address")) : undefined;
+  const proxy = flags.proxyStdin
+    ? readProxy(await secretInput("proxy address"), flags.via)
+    : undefined;
   return context.api.call("POST", accountsPath, {
     name,
     ...credential,

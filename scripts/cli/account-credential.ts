@@ -8,6 +8,7 @@ export interface CredentialFlags {
   setupTokenStdin?: boolean;
   credentialsFile?: string;
   proxyStdin?: boolean;
+  via?: string;
 }
 
 /** How an account proves itself, but for the login over a link. */

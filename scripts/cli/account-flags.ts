@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { NEVER, readExpiry } from "./moment.ts";
 
 export const WHICH = "name, id, or the beginning of an id";
+export const VIA = "the forward proxy that is to dial the proxy, by name (default any)";
 const MAX_PRIORITY = 100;
 const MAX_WEIGHT = 100;
 const MAX_CONCURRENCY = 10_000;

@@ -3,7 +3,7 @@ import { type Account, accountPath, accountsPath } from "./account.ts";
 import { type SettingFlags, settingsOfNew } from "./account-flags.ts";
 import type { CommandContext } from "./command-context.ts";
 import { Failure, Refusal } from "./failure.ts";
-import { type AccountProxy, readProxy } from "./proxy.ts";
+import { type AccountProxy, readProxy, refuseLoneVia } from "./proxy.ts";
 import { askText, isInteractive, nextLine, say, secretInput } from "./terminal.ts";
 import { OAUTH_TERMS } from "./terms.ts";
 
@@ -12,7 +12,10 @@ const ENDED =
 /** Refusals after which another paste may still succeed. */
 const TRY_AGAIN_STATUS = [400, 502];
 
-export type LoginFlags = SettingFlags & { proxyStdin?: boolean | undefined };
+export type LoginFlags = SettingFlags & {
+  proxyStdin?: boolean | undefined;
+  via?: string | undefined;
+};
 
 interface BegunLogin {
   authUrl: string;
@@ -35,10 +38,11 @@ export async function logIn(
   flags: LoginFlags,
   existing: Account | null,
 ): Promise<Account> {
+  refuseLoneVia(flags);
   await api.ensureSignedIn();
   say(`${OAUTH_TERMS}\n`);
   const proxy: AccountProxy | null = flags.proxyStdin
-    ? readProxy(await secretInput("proxy address"))
+    ? readProxy(await secretInput("proxy address"), flags.via)
     : null;
   const begun = await api.call<BegunLogin>("POST", `${accountsPath}/generate-auth-url`, {
     ...(proxy === null ? {} : { proxy }),

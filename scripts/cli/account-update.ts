@@ -2,10 +2,10 @@ import type { Command } from "commander";
 import { type Account, accountPath, called, findAccount } from "./account.ts";
 import { reportTest } from "./account-add.ts";
 import { anyCredential, type CredentialFlags, credentialBy, wayOf } from "./account-credential.ts";
-import { type PoolFlags, poolOptions, poolSettings, WHICH } from "./account-flags.ts";
+import { type PoolFlags, poolOptions, poolSettings, VIA, WHICH } from "./account-flags.ts";
 import { contextOf, examples, PROGRAM } from "./command-context.ts";
 import { usageFailure } from "./failure.ts";
-import { readProxy } from "./proxy.ts";
+import { readProxy, refuseLoneVia } from "./proxy.ts";
 import { print, printJson, say, secretInput } from "./terminal.ts";
 import { OAUTH_TERMS } from "./terms.ts";
 
@@ -40,6 +40,7 @@ export function updateCommand(accounts: Command): void {
     .option("--setup-token-stdin", "replaces it by a setup token from standard input")
     .option("--credentials-file <path>", 'replaces it by that of a file; "-" for standard input')
     .option("--proxy-stdin", "read a new proxy from standard input (after the credential)")
+    .option("--via <name>", VIA)
     .option("--no-proxy", "remove the proxy: the account's traffic goes direct")
     .addHelpText(
       "after",
@@ -74,6 +75,7 @@ ${examples(
 /** Before anything is asked for: a wrong flag changes nothing. */
 function checkFlags(flags: UpdateFlags): void {
   const { tag, addTag, removeTag, proxyStdin, proxy, credential } = flags;
+  refuseLoneVia(flags);
   if (proxyStdin && proxy === false) throw usageFailure("Give either --proxy-stdin or --no-proxy.");
   if (tag !== undefined && (addTag !== undefined || removeTag !== undefined)) {
     throw usageFailure("Give either --tag, or --add-tag and --remove-tag.");
@@ -119,7 +121,7 @@ async function credentialOf(flags: UpdateFlags): Promise<Record<string, unknown>
   return credential;
 }
 
-async function proxyOf({ proxyStdin, proxy }: UpdateFlags) {
-  if (proxyStdin) return readProxy(await secretInput("proxy address"));
+async function proxyOf({ proxyStdin, proxy, via }: UpdateFlags) {
+  if (proxyStdin) return readProxy(await secretInput("proxy address"), via);
   return proxy === false ? null : undefined;
 }

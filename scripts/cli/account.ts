@@ -34,6 +34,7 @@ export interface Account {
     host: string;
     port: number;
     username?: string;
+    via?: string;
     hasPassword: boolean;
   } | null;
 }
@@ -166,7 +167,8 @@ function proxyText(hasProxy: boolean, proxy: Account["proxy"]): string {
   if (!proxy) return "yes";
   const user =
     proxy.username === undefined ? "" : `${proxy.username}${proxy.hasPassword ? ":…" : ""}@`;
-  return `${proxy.type}://${user}${proxy.host}:${proxy.port}`;
+  const via = proxy.via === undefined ? "" : ` via ${proxy.via}`;
+  return `${proxy.type}://${user}${proxy.host}:${proxy.port}${via}`;
 }
 
 function statusColour(status: string): "green" | "yellow" | "red" | null {

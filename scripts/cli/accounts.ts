@@ -11,10 +11,11 @@ import {
 } from "./account.ts";
 import { type AddFlags, addAccount, reportTest } from "./account-add.ts";
 import { explainCommand } from "./account-explain.ts";
-import { poolOptions, poolSettings, WHICH } from "./account-flags.ts";
+import { poolOptions, poolSettings, VIA, WHICH } from "./account-flags.ts";
 import { type LoginFlags, logIn } from "./account-login.ts";
 import { updateCommand } from "./account-update.ts";
 import { type CommandContext, contextOf, examples, PROGRAM } from "./command-context.ts";
+import { testAccount, wayLines } from "./egress.ts";
 import { exitCodes, Failure, usageFailure } from "./failure.ts";
 import { momentText } from "./moment.ts";
 import { confirmed, print, printJson, say } from "./terminal.ts";
@@ -61,6 +62,7 @@ export function accountCommands(program: Command): void {
     .option("--setup-token-stdin", "read a setup token from standard input")
     .option("--credentials-file <path>", 'a Claude Code credentials file; "-" for standard input')
     .option("--proxy-stdin", "read the account's proxy from standard input (after the credential)")
+    .option("--via <name>", VIA)
     .option("--name <name>", "what the account is called here")
     .option("--description <text>", "a note for people")
     .option("--tag <tags...>", "tags; keys can be bound to the accounts that carry one")
@@ -89,6 +91,7 @@ export function accountCommands(program: Command): void {
     .option("--description <text>", "a note for people")
     .option("--tag <tags...>", "tags; keys can be bound to the accounts that carry one")
     .option("--proxy-stdin", "read a proxy for this account from the first line of standard input")
+    .option("--via <name>", VIA)
     .addHelpText("after", examples(`${PROGRAM} accounts login`, `${PROGRAM} accounts login mine`))
     .action(async (given: string | undefined, flags: LoginFlags, command: Command) => {
       const context = contextOf(command);
@@ -124,17 +127,16 @@ export function accountCommands(program: Command): void {
 
   accounts
     .command("test")
-    .description("asks Anthropic whether the account's credential is good; costs nothing")
+    .description("asks Anthropic whether the account's credential is good, and shows its way there")
     .argument("<account>", WHICH)
     .addHelpText("after", examples(`${PROGRAM} accounts test mine`))
     .action(async (given: string, _flags: object, command: Command) => {
-      const { api, json } = contextOf(command);
+      const context = contextOf(command);
+      const { api, json } = context;
       const account = await findAccount(api, given);
-      const test = await api.call<{ ok: boolean; durationMs: number; message: string }>(
-        "POST",
-        accountPath(account.id, "/test"),
-      );
+      const test = await testAccount(context, account.id);
       if (json) printJson(test);
+      else for (const line of wayLines(test)) print(line);
       if (!test.ok) {
         if (json) process.exitCode = exitCodes.failed;
         else

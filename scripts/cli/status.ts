@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { accountStatusText, listAccounts } from "./account.ts";
 import { type CommandContext, contextOf, examples, PROGRAM } from "./command-context.ts";
+import { egressLines, examineEgress, isWell } from "./egress.ts";
 import { exitCodes, Failure } from "./failure.ts";
 import { type Health, relayHealth } from "./health.ts";
 import { listKeys } from "./key.ts";
@@ -22,11 +23,14 @@ export function statusCommand(program: Command): void {
   program
     .command("status")
     .description("whether the relay can serve, and what it holds; exit code 1 where it cannot")
-    .addHelpText("after", examples(`${PROGRAM} status`))
-    .action(async (_flags: object, command: Command) => {
+    .option("--egress", "also check every forward proxy, and every account that has a proxy")
+    .addHelpText("after", examples(`${PROGRAM} status`, `${PROGRAM} status --egress`))
+    .action(async ({ egress: asksEgress }: { egress?: boolean }, command: Command) => {
       const context = contextOf(command);
       const health = await relayHealth(context.address);
       if (health.status !== "ok") process.exitCode = exitCodes.failed;
+      const egress = asksEgress ? await examineEgress(context) : null;
+      if (egress !== null && !isWell(egress)) process.exitCode = exitCodes.failed;
       const counts = canSignInUnasked(context.address) ? await countedOrSaid(context) : null;
       if (context.json) {
         const { accounts, keys } = counts ?? {};
@@ -35,9 +39,11 @@ export function statusCommand(program: Command): void {
           health,
           accounts: accounts?.byCode ?? null,
           keys: keys?.byCode ?? null,
+          ...(egress === null ? {} : { egress }),
         });
       }
       for (const line of statusLines(context.address.url, health, counts)) print(line);
+      for (const line of egress === null ? [] : egressLines(egress)) print(line);
     });
 }
 

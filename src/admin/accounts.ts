@@ -16,7 +16,7 @@ import {
 } from "../accounts/roster-row.ts";
 import type { Vault } from "../accounts/vault.ts";
 import { callObject } from "../durable-call.ts";
-import { canReachProxies } from "../egress/egress.ts";
+import type { AccountProxy } from "../egress/egress.ts";
 import { fail, ok, type Result } from "../result.ts";
 import { testAccount } from "./account-test.ts";
 import { audited } from "./audit.ts";
@@ -39,13 +39,16 @@ export const accountRoutes = new Hono<AdminEnv>()
   .get("/", async (c) => {
     const rows = await allAccounts(c.get("services").fleet);
     const vault = await c.get("services").vault();
-    return success(c, { accounts: rows.map((row) => shown(row, vault)) });
+    const { canReachProxies } = c.get("services").egress;
+    return success(c, { accounts: rows.map((row) => shown(row, vault, canReachProxies)) });
   })
 
   .post("/generate-auth-url", async (c) => {
     const body = await readBody(c, authUrlSchema);
     if (!body.ok) return failure(c, body.error.code, body.error.message);
     const { proxy, accountId, locationHint } = body.value;
+    const mistaken = unknownVia(c, proxy);
+    if (mistaken !== null) return failure(c, "bad_request", mistaken);
     const id = accountId ?? crypto.randomUUID();
     if (accountId !== undefined) {
       const row = await describe(c, accountId);
@@ -94,6 +97,8 @@ export const accountRoutes = new Hono<AdminEnv>()
     const body = await readBody(c, createAccountSchema);
     if (!body.ok) return failure(c, body.error.code, body.error.message);
     const { name, proxy, sessionId, locationHint } = body.value;
+    const mistaken = unknownVia(c, proxy);
+    if (mistaken !== null) return failure(c, "bad_request", mistaken);
     const credential = credentialOf(body.value);
     if (!credential.ok) return failure(c, "bad_request", credential.error);
     if ((sessionId === undefined) === (credential.value === null)) {
@@ -138,6 +143,8 @@ export const accountRoutes = new Hono<AdminEnv>()
     const before = await describe(c, c.req.param("id"));
     if (before === null) return failure(c, "not_found", NO_SUCH_ACCOUNT);
     const { proxy } = body.value;
+    const mistaken = unknownVia(c, proxy ?? null);
+    if (mistaken !== null) return failure(c, "bad_request", mistaken);
     const credential = credentialOf(body.value);
     if (!credential.ok) return failure(c, "bad_request", credential.error);
     const patch = settingsOf(body.value);
@@ -309,11 +316,22 @@ function notServing(c: AdminContext, error: NotServing): Response {
 }
 
 async function shownBy(c: AdminContext, row: RosterRow) {
-  return shown(row, await c.get("services").vault());
+  const { egress, vault } = c.get("services");
+  return shown(row, await vault(), egress.canReachProxies);
+}
+
+/** Says so where a proxy asks for a forward proxy that is not configured. */
+function unknownVia(c: AdminContext, proxy: AccountProxy | null): string | null {
+  const { via } = proxy ?? {};
+  const names = c.get("services").egress.forwardProxies.all.map(({ name }) => name);
+  if (via === undefined || names.includes(via)) return null;
+  return names.length === 0
+    ? "proxy.via names a forward proxy, and none is configured: see FORWARD_PROXY_URL."
+    : `proxy.via must be one of: ${names.join(", ")}.`;
 }
 
 /** An account as people see it: no secret, times in ISO 8601. */
-function shown(row: RosterRow, vault: Vault) {
+function shown(row: RosterRow, vault: Vault, canReachProxies: boolean) {
   const nowMs = Date.now();
   const iso = (atMs: number | null) => (atMs === null ? null : new Date(atMs).toISOString());
   const standing = standingOf(row, "", nowMs, canReachProxies);

@@ -9,6 +9,7 @@ import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
 import { dashboardRoutes } from "./dashboard.ts";
+import { egressRoutes } from "./egress.ts";
 import { encryptionKeyRoutes } from "./encryption-key.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { explainRoutes } from "./explain.ts";
@@ -111,6 +112,7 @@ adminApi.get("/admin/audit", async (c) => {
 
 adminApi.route("/admin/api-keys/batch", keyBatchRoutes);
 adminApi.route("/admin/api-keys", keyRoutes);
+adminApi.route("/admin/egress", egressRoutes);
 adminApi.route("/admin/explain", explainRoutes);
 adminApi.route("/admin/claude-accounts", accountRoutes);
 adminApi.route("/admin/dashboard", dashboardRoutes);

@@ -2,7 +2,6 @@ import { Hono } from "hono";
 import type { Sums, UsageFilter } from "../../durable-objects/usage-ledger/contract.ts";
 import { HOUR_MS } from "../../durable-objects/usage-ledger/schema.ts";
 import { standingOf } from "../accounts/roster-row.ts";
-import { canReachProxies } from "../egress/egress.ts";
 import { policyOf, refusalOf } from "../keys/key-record.ts";
 import { localDay, startOfDay } from "../ledger/time-zone.ts";
 import { nanoDollarsToUsd } from "../upstream/cost.ts";
@@ -38,6 +37,7 @@ export const dashboardRoutes = new Hono<AdminEnv>().get("/", async (c) => {
   const keys = listed.keys.filter(({ deletedAtMs }) => deletedAtMs === null);
   const use = { mark: null, model: null, activatedAtMs: null };
   const activeKeys = keys.filter((key) => refusalOf(policyOf(key), use, nowMs) === null);
+  const { canReachProxies } = c.get("services").egress;
   const usable = accounts.filter(
     (row) => standingOf(row, "", nowMs, canReachProxies).kind === "ready",
   );

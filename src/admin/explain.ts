@@ -4,7 +4,6 @@ import { Pool } from "../accounts/pool.ts";
 import { allAccounts } from "../accounts/roster.ts";
 import { type RosterRow, shareOfReturn } from "../accounts/roster-row.ts";
 import { callObject } from "../durable-call.ts";
-import { canReachProxies } from "../egress/egress.ts";
 import { SESSION_MAX_CHARS } from "../relay/message-fields.ts";
 import { modelFamily } from "../upstream/model-names.ts";
 import { type AdminEnv, failure, success } from "./envelope.ts";
@@ -45,6 +44,7 @@ export const explainRoutes = new Hono<AdminEnv>().get("/", async (c) => {
         ),
   ]);
   const { nearLimit } = services.config;
+  const { canReachProxies } = services.egress;
   const pool = new Pool(rows, { canReachProxies, nearLimit });
   const input: ChoiceInput = {
     pool,

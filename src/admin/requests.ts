@@ -26,6 +26,9 @@ const proxySchema = v.strictObject({
   port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
   username: v.optional(v.pipe(v.string(), v.maxLength(255))),
   password: v.optional(v.pipe(v.string(), v.maxLength(255))),
+  via: v.optional(
+    v.pipe(v.string(), v.regex(/^[a-z0-9-]{1,32}$/, "is no name of a forward proxy")),
+  ),
 });
 
 export const loginSchema = v.strictObject({

@@ -1,6 +1,6 @@
 import type { Credential } from "../../durable-objects/claude-account/contract.ts";
 import type { RosterRow } from "../accounts/roster-row.ts";
-import { egressFor } from "../egress/egress.ts";
+import { EgressFailed } from "../egress/fault.ts";
 import { decodedText } from "../upstream/content-encoding.ts";
 import { upstreamHeaders } from "../upstream/headers.ts";
 import { judge, type Verdict } from "../upstream/verdict.ts";
@@ -34,8 +34,6 @@ export async function attempt(
   row: RosterRow,
   credential: Credential,
 ): Promise<AttemptResult> {
-  const egress = egressFor(row.hasProxy);
-  if (!egress.ok) throw new Error("an account without egress was chosen");
   const beganAtMs = Date.now();
   const abort = new AbortController();
   const onClientGone = () => abort.abort();
@@ -44,7 +42,8 @@ export async function attempt(
   const timeoutMs = fields.stream ? STREAM_HEADERS_TIMEOUT_MS : ANSWER_HEADERS_TIMEOUT_MS;
   const timer = setTimeout(() => abort.abort(new TimedOut()), timeoutMs);
   try {
-    const answer = await egress.value(services.config.anthropicApiUrl + upstreamPath, {
+    const egress = services.egress.of(row.id, credential.proxy);
+    const answer = await egress.fetch(services.config.anthropicApiUrl + upstreamPath, {
       method: "POST",
       headers: upstreamHeaders(request.headers, credential),
       body,
@@ -58,13 +57,15 @@ export async function attempt(
     const { status, headers } = answer;
     const verdict = judge({ status, headers, errorBody }, Date.now());
     return { verdict, answered, durationMs: Date.now() - beganAtMs };
-  } catch {
+  } catch (error) {
+    const durationMs = Date.now() - beganAtMs;
+    if (error instanceof EgressFailed) {
+      const { code, forwardProxy } = error;
+      services.log("warn", "egress.failed", { accountId: row.id, code, forwardProxy });
+      return { verdict: { kind: "egress_failed", code }, answered: null, durationMs };
+    }
     const detail = abort.signal.reason instanceof TimedOut ? "timeout" : "connection";
-    return {
-      verdict: { kind: "unreachable", detail },
-      answered: null,
-      durationMs: Date.now() - beganAtMs,
-    };
+    return { verdict: { kind: "unreachable", detail }, answered: null, durationMs };
   } finally {
     clearTimeout(timer);
     request.signal.removeEventListener("abort", onClientGone);

@@ -1,6 +1,5 @@
 import { choose } from "../accounts/choose.ts";
 import { runAfter } from "../background.ts";
-import { egressFor } from "../egress/egress.ts";
 import { type ModelRules, mayUse } from "../keys/key-record.ts";
 import { upstreamHeaders } from "../upstream/headers.ts";
 import { builtInModels, type ModelEntry, readModelList } from "../upstream/models.ts";
@@ -117,14 +116,14 @@ async function askUpstream(
     nowMs: Date.now(),
   });
   if (!choice.ok) return null;
-  const egress = egressFor(choice.row.hasProxy);
   const credential = await services.credentials.acquire(choice.row.id);
-  if (!egress.ok || !credential.ok) return null;
+  if (!credential.ok) return null;
   // The list is kept for everyone, so nobody's own headers go into asking for it.
   const headers = upstreamHeaders(new Headers(), credential.value);
   headers.set("anthropic-version", ANTHROPIC_VERSION);
   const url = `${services.config.anthropicApiUrl}/v1/models?limit=${PAGE_LIMIT}`;
-  const answer = await egress.value(url, {
+  const egress = services.egress.of(choice.row.id, credential.value.proxy);
+  const answer = await egress.fetch(url, {
     headers,
     redirect: "manual",
     signal: AbortSignal.timeout(UPSTREAM_TIMEOUT_MS),

@@ -4,6 +4,7 @@ import type { Stay } from "../accounts/load.ts";
 import type { Pool } from "../accounts/pool.ts";
 import type { RosterRow } from "../accounts/roster-row.ts";
 import { runAfter } from "../background.ts";
+import { EGRESS_WORDS, type EgressFaultCode } from "../egress/fault.ts";
 import { fail, ok, type Result } from "../result.ts";
 import { forbidsRetry, goesToClient, isAccountFailure, type Verdict } from "../upstream/verdict.ts";
 import { type Answered, type AttemptResult, attempt } from "./attempt.ts";
@@ -269,6 +270,9 @@ export class Sender {
         this.#lastAnswer = sent;
         this.#backsOff = true;
         break;
+      case "egress_failed":
+        this.#causes.push({ words: egressWords(verdict.code), needsPerson: false });
+        break;
       case "rate_limited":
         this.#lastAnswer = sent;
         break;
@@ -356,6 +360,10 @@ export class Sender {
   #note(accountId: string, status: number | null, verdict: string, durationMs: number): void {
     this.#attempts.push({ accountId, status, verdict, durationMs });
   }
+}
+
+function egressWords(code: EgressFaultCode): string {
+  return `an account's way to Anthropic failed: ${EGRESS_WORDS[code].reason}`;
 }
 
 /** Whether the answer goes to the client as it came; otherwise another account may do better. */

@@ -6,7 +6,7 @@ import type { LocationHint } from "../accounts/roster-row.ts";
 import { Vault } from "../accounts/vault.ts";
 import { type RelayConfig, readConfig } from "../config.ts";
 import { type Remote, remote } from "../durable-call.ts";
-import { canReachProxies } from "../egress/egress.ts";
+import { Egresses } from "../egress/egress.ts";
 import { eventNoteOf } from "../events/isolate-sink.ts";
 import type { ClaudeAccount, Fleet, KeyMeter } from "../index.ts";
 import { FailedKeys } from "../keys/failed-keys.ts";
@@ -32,6 +32,7 @@ export interface Services {
   failedKeys: FailedKeys;
   roster: Roster;
   credentials: CredentialCache;
+  egress: Egresses;
   load: AccountLoad;
   reported: Reported;
   /** The account that a session of a key is on, as far as this isolate has seen. */
@@ -71,6 +72,8 @@ function makeServices(env: Env): Result<Services, string[]> {
   const fleet = () => remote(env.FLEET, FLEET_NAME);
   const log = makeLogger(config.value.logLevel, {}, eventNoteOf(env));
   const { encryptionKey, previousEncryptionKeys, nearLimit } = config.value;
+  const egress = new Egresses(config.value);
+  const { canReachProxies } = egress;
   let vault: Vault | null = null;
   return ok({
     config: config.value,
@@ -80,6 +83,7 @@ function makeServices(env: Env): Result<Services, string[]> {
     failedKeys: new FailedKeys(env.FAILED_KEYS),
     roster: new Roster(fleet, { canReachProxies, nearLimit }),
     credentials: new CredentialCache(account),
+    egress,
     load: new AccountLoad(),
     reported: new Reported(),
     pins: new RecentMap(MAX_PINS),

@@ -1,6 +1,5 @@
 import { allAccounts } from "../accounts/roster.ts";
 import { standingOf } from "../accounts/roster-row.ts";
-import { canReachProxies } from "../egress/egress.ts";
 import type { Services } from "../relay/services.ts";
 import type { Result } from "../result.ts";
 import { relayVersion } from "../version.ts";
@@ -52,6 +51,7 @@ async function examine(services: Services): Promise<Health> {
     services.vault(),
   ]);
   const nowMs = Date.now();
+  const { canReachProxies } = services.egress;
   const foreign = (rows ?? []).filter((row) => !vault.knows(row.sealedUnder));
   const usable = (rows ?? []).filter(
     (row) =>

@@ -1,4 +1,5 @@
 import type { Credential } from "../../durable-objects/claude-account/contract.ts";
+import { ANSWER_HEADER, TIMING_HEADER } from "../../forward-proxy/src/contract.ts";
 import { relayUserAgent } from "../version.ts";
 
 /** What OAuth credentials need upstream; appended to what the client sent, never in its place. */
@@ -36,7 +37,7 @@ const NOT_UPSTREAM: ReadonlySet<string> = new Set([
 ]);
 const NOT_UPSTREAM_PREFIX = /^(?:cf-|x-forwarded-|proxy-|x-relay-)/;
 
-/** Belong to the connection between upstream and the relay, or to upstream's own origin. */
+/** Belong to the connection between upstream and the relay, to the way there, or to upstream's origin. */
 const NOT_DOWNSTREAM: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
@@ -45,6 +46,8 @@ const NOT_DOWNSTREAM: ReadonlySet<string> = new Set([
   "trailer",
   "transfer-encoding",
   "upgrade",
+  ANSWER_HEADER,
+  TIMING_HEADER,
   "set-cookie",
   "alt-svc",
   "strict-transport-security",

@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { toBase64Url } from "../accounts/vault.ts";
 import type { OAuthConfig } from "../config.ts";
+import { EgressFailed } from "../egress/fault.ts";
 import { fail, ok, type Result } from "../result.ts";
 import { retryAfterAtMs } from "./rate-limits.ts";
 
@@ -155,7 +156,11 @@ async function requestToken(
       signal: abort.signal,
     });
     text = await response.text();
-  } catch {
+  } catch (error) {
+    if (error instanceof EgressFailed) {
+      const { sentNothing, message } = error;
+      return fail({ kind: "unreachable", mayBeSpent: !sentNothing, message });
+    }
     // The error's own text may name the address or echo the body: it is not passed on.
     const message = "the token endpoint did not answer";
     return fail({ kind: "unreachable", mayBeSpent: true, message });

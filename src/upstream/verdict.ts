@@ -1,3 +1,4 @@
+import type { EgressFaultCode } from "../egress/fault.ts";
 import { readKeyLimits, readUnifiedLimits, retryAfterAtMs, type Windows } from "./rate-limits.ts";
 
 /**
@@ -18,7 +19,9 @@ export type Verdict =
   /** The whole API or model is overloaded, not this account. */
   | { kind: "overloaded" }
   | { kind: "server_error"; status: number }
-  | { kind: "unreachable"; detail: "connection" | "timeout" };
+  | { kind: "unreachable"; detail: "connection" | "timeout" }
+  /** The way through the account's proxy failed: upstream has said nothing. */
+  | { kind: "egress_failed"; code: EgressFaultCode };
 
 export interface UpstreamAnswer {
   status: number;
@@ -72,6 +75,7 @@ export function goesToClient(verdict: Verdict): boolean {
     case "spend_limited":
     case "server_error":
     case "unreachable":
+    case "egress_failed":
       return false;
   }
 }
@@ -103,7 +107,7 @@ export function judgeStreamError(errorType: string | null): Verdict | null {
 
 /** Whether it counts towards the account's circuit breaker: its own way upstream failed. */
 export function isAccountFailure({ kind }: Verdict): boolean {
-  return kind === "server_error" || kind === "unreachable";
+  return kind === "server_error" || kind === "unreachable" || kind === "egress_failed";
 }
 
 // Messages are matched from their very beginning: further in, upstream repeats what the client sent,

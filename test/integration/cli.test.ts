@@ -493,6 +493,7 @@ test("no flag takes a secret, and a secret among the arguments is refused unrepe
     "--total-cost",
     "--url",
     "--username",
+    "--via",
     "--weekly-cost",
     "--weight",
     "--where-tag",

@@ -14,6 +14,8 @@ import type {
 import type { ClaudeAccount } from "../../durable-objects/claude-account.ts";
 import { LATER_SETTINGS, parseRosterRow, type RosterRow } from "../../src/accounts/roster-row.ts";
 import { Vault } from "../../src/accounts/vault.ts";
+import { Egresses } from "../../src/egress/egress.ts";
+import type { ForwardProxy } from "../../src/egress/forward-proxies.ts";
 
 afterEach(() => reset());
 
@@ -62,6 +64,8 @@ class Bench {
   readonly pushed: RosterRow[] = [];
   readonly removed: string[] = [];
   readonly calls: TokenCall[] = [];
+  /** Who was asked for each of them. */
+  readonly hosts: string[] = [];
   readonly logged: string[] = [];
   nowMs = START_MS;
   fleetIsDown = false;
@@ -75,17 +79,22 @@ class Bench {
     });
   readonly #background: Promise<void>[] = [];
 
-  constructor(storage: DurableObjectStorage, vault: Vault) {
+  constructor(
+    storage: DurableObjectStorage,
+    vault: Vault,
+    forwardProxies: readonly ForwardProxy[] = [],
+  ) {
     const deps: AccountDependencies = {
       id: "account-id",
       storage,
       vault,
       oauth: OAUTH,
-      fetch: async (_, init) => {
+      egress: new Egresses({ forwardProxies, forwardProxySecret: KEY }, async (url, init) => {
+        this.hosts.push(new URL(url).host);
         const call = JSON.parse(String(init.body)) as TokenCall;
         this.calls.push(call);
         return this.answer(call, this.calls.length);
-      },
+      }),
       now: () => this.nowMs,
       pushRow: async (row) => {
         if (this.fleetIsDown) throw new Error("the Fleet is down");
@@ -721,6 +730,64 @@ describe("the roster", () => {
       expect(bench.calls).toEqual([]);
     }));
 
+  test("an account with a proxy refreshes through a forward proxy, and hands its proxy out with its credential", () =>
+    withBench(async (_, storage) => {
+      const forwardProxies = [{ name: "one", url: "https://one.example" }];
+      const bench = new Bench(storage, await Vault.open(KEY), forwardProxies);
+      const answered = bench.answer;
+      bench.answer = async (call, count) => {
+        const answer = await answered(call, count);
+        answer.headers.set("x-forward-proxy-answer", "upstream");
+        return answer;
+      };
+      const proxy = { type: "http", host: "h", port: 1, password: "p" } as const;
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), proxy);
+      expect(await bench.account.acquire(null)).toMatchObject({
+        ok: true,
+        value: { secret: "access-2", proxy },
+      });
+      expect(bench.hosts).toEqual(["one.example"]);
+      await bench.account.update({}, null, null);
+      expect(await bench.account.acquire(null)).toMatchObject({ value: { proxy: null } });
+      bench.nowMs += 2 * HOUR_MS;
+      await secretOf(bench);
+      expect(bench.hosts).toEqual(["one.example", "login.example"]);
+    }));
+
+  test("the true reason of a refresh whose way failed is kept, and the login with it", () =>
+    withBench(async (_, storage) => {
+      const forwardProxies = [{ name: "one", url: "https://one.example" }];
+      const bench = new Bench(storage, await Vault.open(KEY), forwardProxies);
+      bench.answer = () =>
+        new Response("{}", {
+          status: 502,
+          headers: {
+            "x-forward-proxy-answer": "own",
+            "x-forward-proxy-error": "proxy_auth_failed",
+          },
+        });
+      const proxy = { type: "http", host: "h", port: 1 } as const;
+      await bench.account.create(SETTINGS, oauthCredential({ expiresAtMs: START_MS }), proxy);
+      const acquired = await bench.account.acquire(null);
+      expect(acquired).toMatchObject({ ok: false, error: { kind: "refresh_failed" } });
+      expect(acquired.ok ? "" : acquired.error.message).toContain(
+        "its proxy refused the user name",
+      );
+      expect(bench.account.describe()?.trouble).toBeNull();
+    }));
+
+  test("a credential whose proxy cannot be read is not handed out: it would go direct", () =>
+    withBench(async (bench, storage) => {
+      await bench.account.create(SETTINGS, oauthCredential(), {
+        type: "http",
+        host: "h",
+        port: 1,
+      });
+      const [credential] = storage.sql.exec("SELECT sealed_access FROM credential").toArray();
+      storage.sql.exec("UPDATE proxy SET sealed = ?", String(credential?.sealed_access));
+      expect(await secretOf(bench)).toBe("damaged_credential");
+    }));
+
   test("an account that was removed is gone, and a late report does not bring it back", () =>
     withBench(async (bench, storage) => {
       await bench.account.create(SETTINGS, oauthCredential(), null);
@@ -899,6 +966,9 @@ describe("sealed anew under another key", () => {
       storage.sql.exec("UPDATE proxy SET sealed = sealed || 'x'");
       const damaged = await both.account.reseal();
       expect(damaged).toMatchObject({ ok: false, error: { kind: "damaged_credential" } });
+      // Its way out cannot be read, so it does not serve; nothing else was touched.
+      expect(await secretOf(old)).toBe("damaged_credential");
+      storage.sql.exec("UPDATE proxy SET sealed = substr(sealed, 1, length(sealed) - 1)");
       expect(await secretOf(old)).toBe("access-1");
       const nobody = env.CLAUDE_ACCOUNT.get(env.CLAUDE_ACCOUNT.idFromName(crypto.randomUUID()));
       expect(await nobody.reseal()).toMatchObject({ error: { kind: "account_unknown" } });

@@ -375,7 +375,13 @@ describe("only the credential is swapped", () => {
     "x-stainless-lang": "js",
     "content-type": "application/json",
   });
-  const apiKey = { kind: "api_key", secret: "sk-1", generation: 1, usableUntilMs: null } as const;
+  const apiKey = {
+    kind: "api_key",
+    secret: "sk-1",
+    generation: 1,
+    usableUntilMs: null,
+    proxy: null,
+  } as const;
   const oauth = { ...apiKey, kind: "oauth" } as const;
 
   test("with an API key: one credential, no beta added, everything else as it came", () => {
