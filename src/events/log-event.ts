@@ -13,6 +13,7 @@ const CATEGORY_OF: Record<string, Category> = {
   meter: "request",
   settle: "request",
   account: "account",
+  egress: "account",
   admin: "admin",
   audit: "admin",
 };

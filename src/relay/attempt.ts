@@ -61,7 +61,7 @@ export async function attempt(
     const durationMs = Date.now() - beganAtMs;
     if (error instanceof EgressFailed) {
       const { code, forwardProxy } = error;
-      services.log("warn", "egress.failed", { accountId: row.id, code, forwardProxy });
+      services.log("warn", "egress.failed", { accountId: row.id, reason: code, forwardProxy });
       return { verdict: { kind: "egress_failed", code }, answered: null, durationMs };
     }
     const detail = abort.signal.reason instanceof TimedOut ? "timeout" : "connection";
