@@ -249,6 +249,13 @@ describe("an order that is kept", () => {
     expect(chosen({ pool, session: "s", nowMs: NOW_MS + 500 })).toBe("a");
   });
 
+  test("ends with a rest also where another account serves meanwhile", () => {
+    const resting = rowOf("a", { ...rest("*", NOW_MS - 1_000, NOW_MS + 500), priority: 1 });
+    const pool = new Pool([resting, rowOf("b", { priority: 2 })], POLICY);
+    expect(chosen({ pool, session: "s" })).toBe("b");
+    expect(chosen({ pool, session: "s", nowMs: NOW_MS + 500 })).toBe("a");
+  });
+
   test("ends with an account's own time", () => {
     const pool = new Pool([rowOf("a", { expiresAtMs: NOW_MS + 300 })], POLICY);
     expect(chosen({ pool, session: "s", nowMs: NOW_MS + 299 })).toBe("a");
