@@ -7,13 +7,9 @@ import { describeError } from "../background.ts";
 import { callObject } from "../durable-call.ts";
 import type { Logger } from "../log.ts";
 import { RecentMap } from "../recent-map.ts";
+import { fail, ok, type Result } from "../result.ts";
 import type { Settlement } from "./settlement.ts";
 
-/**
- * How long an admission waits to share the next call while one is under way. A meter that is near has
- * answered by then; for one that is far away it is little beside the way there.
- */
-const SHARE_MS = 3;
 /**
  * How long settlements wait for an admission of the same key to ride along with. A busy key so makes
  * one call for a request instead of two; short beside what a limit or a report could notice.
@@ -22,7 +18,7 @@ const RIDE_MS = 25;
 /** More would make one call long, and all that is in it wait for the last. */
 const MAX_IN_CALL = 200;
 const MAX_TOLD = 20_000;
-/** A request that makes a call for others may be ended with all its I/O: they then go on alone. */
+/** A request that sees to the settlements of others may be ended: another one then takes over. */
 const STALLED_MS = 5_000;
 /** After this long another request sees to them: a request's time after its answer is bounded. */
 const SEE_TO_MS = 2_000;
@@ -34,39 +30,8 @@ interface MeterStub {
   exchange(batch: MeterBatch): Promise<AdmissionAnswer[] | null>;
 }
 
-/** What a meter made of an admission. */
-type Outcome = { ok: true; answer: AdmissionAnswer } | { ok: false; error: unknown };
-
-/** An admission on its way to a meter, and the request that waits for it. */
-class Waiting {
-  readonly admission: Admission;
-  outcome: Outcome | null = null;
-  /** Makes the waiting request go on: with an outcome, or to make a call itself. */
-  wake: () => void = () => {};
-
-  constructor(admission: Admission) {
-    this.admission = admission;
-  }
-
-  /** Resolves when woken, or in time. */
-  async turn(waitMs: number): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    // Woken by another request, this one goes on a moment later. With nothing pending of its own by
-    // then, the runtime would take it for one that hangs, and end it.
-    const keptAlive = setTimeout(() => {}, STALLED_MS + waitMs);
-    await new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, waitMs);
-      this.wake = resolve;
-    });
-    // Here, and not where it is woken: a timer belongs to the request that set it, and so does its id.
-    clearTimeout(timer);
-    clearTimeout(keptAlive);
-  }
-}
-
 interface Lane {
   calls: number;
-  admissions: Waiting[];
   settlements: Settlement[];
   /** When the oldest of the settlements came. */
   settlementsSinceMs: number;
@@ -75,9 +40,9 @@ interface Lane {
 }
 
 /**
- * This isolate's way to the meters. Where requests of one key come faster than its meter answers,
- * what waits shares the next call: an object's price is a call and a commit, not a row. An admission
- * that meets no other is sent at once.
+ * This isolate's way to the meters. An admission is sent at once, in its own request, and takes along
+ * every settlement of its key that waits: an object's price is a call and a commit, not a row. No
+ * request ever waits for another one's call; see docs/decisions/settlements-ride-along.md.
  */
 export class MeterLink {
   readonly #meter: (keyId: string) => MeterStub;
@@ -102,25 +67,15 @@ export class MeterLink {
     beside: (work: Promise<void>) => void,
   ): Promise<AdmissionAnswer> {
     const lane = this.#laneOf(keyId);
-    const waiting = new Waiting(admission);
-    lane.admissions.push(waiting);
-    if (lane.calls > 0) {
-      await waiting.turn(SHARE_MS);
-      // Taken along by a call that is under way: that one's answer is the nearest.
-      const isTaken = waiting.outcome === null && !lane.admissions.includes(waiting);
-      if (isTaken) await waiting.turn(STALLED_MS);
-    }
-    if (waiting.outcome === null) {
-      // Taken along by a call that has stalled: meters take the same item twice.
-      if (!lane.admissions.includes(waiting)) lane.admissions.push(waiting);
-      const error = await this.#call(keyId, lane);
+    const call = await this.#call(keyId, lane, [admission]);
+    if (!call.ok) {
       // What rode along is not to be lost with the call.
-      if (error !== null && lane.settlements.length > 0) beside(this.#flush(keyId, lane, 0));
+      if (lane.settlements.length > 0) beside(this.#flush(keyId, lane, 0));
+      throw call.error;
     }
-    const { outcome } = waiting;
-    if (outcome === null) throw new Error("a call to the meter has ended without an answer");
-    if (!outcome.ok) throw outcome.error;
-    return outcome.answer;
+    const [answer] = call.value;
+    if (answer === undefined) throw new Error("the meter left an admission unanswered");
+    return answer;
   }
 
   /**
@@ -151,10 +106,10 @@ export class MeterLink {
     }
     for (let tries = 1; lane.settlements.length > 0; tries += 1) {
       lane.flushBeganAtMs = Date.now();
-      const error = await this.#call(keyId, lane);
-      if (error === null) continue;
+      const call = await this.#call(keyId, lane, []);
+      if (call.ok) continue;
       if (tries >= SETTLE_TRIES) {
-        this.#giveUp(keyId, lane, error);
+        this.#giveUp(keyId, lane, call.error);
         break;
       }
       await scheduler.wait(SETTLE_RETRY_FIRST_MS * 2 ** (tries - 1));
@@ -169,36 +124,23 @@ export class MeterLink {
     }
   }
 
-  /**
-   * Takes along everything that waits. Never rejects.
-   *
-   * @returns why the meter could not be asked, or null; settlements then wait again
-   */
-  async #call(keyId: string, lane: Lane): Promise<unknown> {
-    const admissions = lane.admissions.splice(0, MAX_IN_CALL);
+  /** Takes along every settlement that waits; where the call fails they wait again. Never rejects. */
+  async #call(
+    keyId: string,
+    lane: Lane,
+    admissions: Admission[],
+  ): Promise<Result<AdmissionAnswer[], unknown>> {
     const settlements = lane.settlements.splice(0, MAX_IN_CALL);
     lane.calls += 1;
-    let failure: unknown = null;
     try {
-      const answers = await this.#exchange(keyId, {
-        settlements,
-        admissions: admissions.map(({ admission }) => admission),
-      });
-      for (const [index, waiting] of admissions.entries()) {
-        const answer = answers[index];
-        waiting.outcome = answer === undefined ? UNANSWERED : { ok: true, answer };
-      }
+      return ok(await this.#exchange(keyId, { settlements, admissions }));
     } catch (error) {
-      failure = error;
       lane.settlements.unshift(...settlements);
-      for (const waiting of admissions) waiting.outcome = { ok: false, error };
+      return fail(error);
+    } finally {
+      lane.calls -= 1;
+      this.#forgetIdle(keyId, lane);
     }
-    lane.calls -= 1;
-    for (const waiting of admissions) waiting.wake();
-    // Whoever has waited longest makes the next call, in a request of its own.
-    lane.admissions[0]?.wake();
-    this.#forgetIdle(keyId, lane);
-    return failure;
   }
 
   async #exchange(keyId: string, batch: MeterBatch): Promise<AdmissionAnswer[]> {
@@ -217,8 +159,8 @@ export class MeterLink {
   }
 
   #forgetIdle(keyId: string, lane: Lane): void {
-    const { calls, admissions, settlements, flushBeganAtMs } = lane;
-    const isIdle = calls === 0 && admissions.length === 0 && settlements.length === 0;
+    const { calls, settlements, flushBeganAtMs } = lane;
+    const isIdle = calls === 0 && settlements.length === 0;
     if (isIdle && flushBeganAtMs === null) this.#lanes.delete(keyId);
   }
 
@@ -227,7 +169,6 @@ export class MeterLink {
     if (lane === undefined) {
       lane = {
         calls: 0,
-        admissions: [],
         settlements: [],
         settlementsSinceMs: 0,
         flushBeganAtMs: null,
@@ -237,8 +178,3 @@ export class MeterLink {
     return lane;
   }
 }
-
-const UNANSWERED = {
-  ok: false,
-  error: new Error("the meter left an admission unanswered"),
-} as const;
