@@ -107,7 +107,10 @@ export class MeterLink {
     for (let tries = 1; lane.settlements.length > 0; tries += 1) {
       lane.flushBeganAtMs = Date.now();
       const call = await this.#call(keyId, lane, []);
-      if (call.ok) continue;
+      if (call.ok) {
+        tries = 0;
+        continue;
+      }
       if (tries >= SETTLE_TRIES) {
         this.#giveUp(keyId, lane, call.error);
         break;
