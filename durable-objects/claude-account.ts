@@ -5,6 +5,7 @@ import { runAfter } from "../src/background.ts";
 import { readConfig } from "../src/config.ts";
 import { callObject, remote } from "../src/durable-call.ts";
 import type { AccountProxy } from "../src/egress/egress.ts";
+import { eventNoteOf } from "../src/events/isolate-sink.ts";
 import { makeLogger } from "../src/log.ts";
 import type { Result } from "../src/result.ts";
 import { Account } from "./claude-account/account.ts";
@@ -32,7 +33,7 @@ export class ClaudeAccount extends DurableObject<Env> {
       const config = readConfig(env);
       if (!config.ok) throw new Error(config.error.map(({ message }) => message).join(" "));
       const { encryptionKey, previousEncryptionKeys, oauth } = config.value;
-      const log = makeLogger(env.LOG_LEVEL, { accountId: id });
+      const log = makeLogger(env.LOG_LEVEL, { accountId: id }, eventNoteOf(env));
       const fleet = () => remote(env.FLEET, FLEET_NAME);
       this.#account = new Account({
         id,

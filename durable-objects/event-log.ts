@@ -1,93 +1,73 @@
 import { DurableObject } from "cloudflare:workers";
+import { type AuditEntry, type AuditRow, AuditTrail } from "./event-log/audit-trail.ts";
+import type { EventBatch, EventFilter, EventPage, LiveRequest } from "./event-log/contract.ts";
+import { EventRing } from "./event-log/event-ring.ts";
+import { LiveTail } from "./event-log/live-tail.ts";
 
-/** The name of the one EventLog object. */
-export const EVENT_LOG_NAME = "events";
+const NORMAL_CLOSURE = 1000;
 
-/** The audit trail keeps this many acts. */
-const KEEP_ACTS = 50_000;
-const PAGE_MAX = 200;
-
-/** One act of an admin. `before` and `after` hold no secret. */
-export interface AuditEntry {
-  actor: string;
-  /** `key.create`, `account.delete` … */
-  action: string;
-  /** The id of what was acted on; null where it did not exist yet. */
-  target: string | null;
-  detail: Record<string, unknown>;
-}
-
-export interface AuditRow extends AuditEntry {
-  id: number;
-  atMs: number;
-  /** `begun` stays where the act was cut short: then it is not known whether it took effect. */
-  outcome: "begun" | "done" | "failed";
-}
-
-/** The audit trail of admin acts: written before the act, completed after it. */
+/** Shell of the event log: the ring of events with those who look on, and the audit trail. */
 export class EventLog extends DurableObject<Env> {
+  readonly #trail: AuditTrail;
+  readonly #ring: EventRing;
+  readonly #tail: LiveTail;
+
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    ctx.storage.sql.exec(`
-      CREATE TABLE IF NOT EXISTS audit (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        at_ms INTEGER NOT NULL,
-        actor TEXT NOT NULL,
-        action TEXT NOT NULL,
-        target TEXT,
-        outcome TEXT NOT NULL,
-        detail TEXT NOT NULL
-      );
-    `);
+    const now = () => Date.now();
+    this.#trail = new AuditTrail(ctx.storage.sql);
+    this.#ring = new EventRing({ storage: ctx.storage, now });
+    this.#tail = new LiveTail({ ctx, ring: this.#ring, now });
   }
 
   /** Writes that an act begins. An act that cannot be written here must not happen. */
-  begin({ actor, action, target, detail }: AuditEntry): number {
-    const { sql } = this.ctx.storage;
-    const { id } = sql
-      .exec<{ id: number }>(
-        `INSERT INTO audit (at_ms, actor, action, target, outcome, detail)
-         VALUES (?, ?, ?, ?, 'begun', ?) RETURNING id`,
-        Date.now(),
-        actor,
-        action,
-        target,
-        JSON.stringify(detail),
-      )
-      .one();
-    sql.exec("DELETE FROM audit WHERE id <= ?", id - KEEP_ACTS);
-    return id;
+  begin(entry: AuditEntry): number {
+    return this.#trail.begin(entry);
   }
 
   finish(id: number, outcome: "done" | "failed"): void {
-    this.ctx.storage.sql.exec("UPDATE audit SET outcome = ? WHERE id = ?", outcome, id);
+    this.#trail.finish(id, outcome);
   }
 
   /** The newest acts first. @param before only acts with a smaller id; null: from the newest on */
   audit(before: number | null, limit: number): AuditRow[] {
-    return this.ctx.storage.sql
-      .exec<{
-        id: number;
-        at_ms: number;
-        actor: string;
-        action: string;
-        target: string | null;
-        outcome: AuditRow["outcome"];
-        detail: string;
-      }>(
-        "SELECT * FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?",
-        before ?? Number.MAX_SAFE_INTEGER,
-        Math.min(PAGE_MAX, limit),
-      )
-      .toArray()
-      .map((row) => ({
-        id: row.id,
-        atMs: row.at_ms,
-        actor: row.actor,
-        action: row.action,
-        target: row.target,
-        outcome: row.outcome,
-        detail: JSON.parse(row.detail) as Record<string, unknown>,
-      }));
+    return this.#trail.page(before, limit);
+  }
+
+  /** Takes events in; a batch that was here before changes nothing. */
+  async append(batch: EventBatch): Promise<void> {
+    if (this.#ring.append(batch)) this.#tail.bringAllUp();
+    await this.#ring.ensureAlarm();
+  }
+
+  events(filter: EventFilter, before: number | null, limit: number): EventPage {
+    return this.#ring.page(filter, before, limit);
+  }
+
+  /** Ends the live logs of a session that was signed out. */
+  endSession(sessionId: string): void {
+    this.#tail.endSession(sessionId);
+  }
+
+  /** A live log: the one call that needs a request and an answer, as only these carry a socket. */
+  override fetch(request: Request): Response {
+    const asked = new URL(request.url).searchParams.get("request") ?? "";
+    const socket = this.#tail.open(JSON.parse(asked) as LiveRequest);
+    return socket === null
+      ? new Response(null, { status: 503 })
+      : new Response(null, { status: 101, webSocket: socket });
+  }
+
+  override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
+    this.#tail.take(socket, message);
+  }
+
+  /** Their goodbye is answered; the runtime does not do it for sockets that hibernate. */
+  override webSocketClose(socket: WebSocket): void {
+    socket.close(NORMAL_CLOSURE);
+  }
+
+  override alarm(): Promise<void> {
+    return this.#ring.alarm();
   }
 }

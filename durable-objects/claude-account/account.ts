@@ -11,7 +11,7 @@ import type {
   NotServing,
 } from "./contract.ts";
 import { CredentialKeeper } from "./credential-keeper.ts";
-import { type Lesson, learn } from "./learning.ts";
+import { begunRests, type Lesson, learn } from "./learning.ts";
 import { Login } from "./login.ts";
 import { needsRelogin, UNKNOWN_ACCOUNT } from "./not-serving.ts";
 import { type Resealed, Resealer } from "./resealer.ts";
@@ -128,6 +128,10 @@ export class Account {
     if (next === state) return null;
     if (next.trouble !== state.trouble && next.trouble !== null) {
       this.#deps.log("error", "account.unusable", { reason: next.trouble.kind });
+    }
+    for (const { scope, untilMs, reason } of begunRests(state, next, lesson.atMs)) {
+      const until = new Date(untilMs).toISOString();
+      this.#deps.log("warn", "account.cooling_down", { scope, until, reason });
     }
     return this.#save(next);
   }

@@ -63,6 +63,18 @@ export function learn(state: AccountState, lesson: Lesson): AccountState {
   }
 }
 
+/** The rests that a lesson began; one that only grew longer is not among them. */
+export function begunRests(
+  before: AccountState,
+  after: AccountState,
+  atMs: number,
+): StoredCoolDown[] {
+  const rests = new Set(
+    before.coolDowns.filter(({ untilMs }) => untilMs > atMs).map(({ scope }) => scope),
+  );
+  return after.coolDowns.filter(({ scope, untilMs }) => untilMs > atMs && !rests.has(scope));
+}
+
 function withWindows(state: AccountState, windows: Windows, atMs: number): AccountState {
   if (!windowsMoved(state.windows, windows)) return state;
   return { ...state, windows: mergeWindows(state.windows, windows, atMs) };

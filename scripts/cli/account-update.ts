@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { type Account, accountPath, called, findAccount } from "./account.ts";
 import { reportTest } from "./account-add.ts";
 import { anyCredential, type CredentialFlags, credentialBy, wayOf } from "./account-credential.ts";
-import { readPriority, WHICH } from "./account-flags.ts";
+import { type PoolFlags, poolOptions, poolSettings, WHICH } from "./account-flags.ts";
 import { contextOf, examples, PROGRAM } from "./command-context.ts";
 import { usageFailure } from "./failure.ts";
 import { readProxy } from "./proxy.ts";
@@ -12,10 +12,9 @@ import { OAUTH_TERMS } from "./terms.ts";
 /** What clears the tags. */
 const NONE = "none";
 
-interface UpdateFlags extends CredentialFlags {
+interface UpdateFlags extends CredentialFlags, PoolFlags {
   name?: string;
   description?: string;
-  priority?: number;
   tag?: string[];
   addTag?: string[];
   removeTag?: string[];
@@ -26,16 +25,16 @@ interface UpdateFlags extends CredentialFlags {
 
 /** `accounts update`: settings, tags, proxy, and another credential in place of the one in use. */
 export function updateCommand(accounts: Command): void {
-  accounts
+  const update = accounts
     .command("update")
-    .description("changes an account's name, note, tags, priority, proxy or credential")
-    .argument("<account>", WHICH)
+    .description("changes an account's name, note, tags, place in the pool, proxy or credential")
+    .argument("<account>", WHICH);
+  poolOptions(update)
     .option("--name <name>", "a new name")
     .option("--description <text>", "a new note")
     .option("--tag <tags...>", 'tags in place of those it has; "none" for no tag')
     .option("--add-tag <tags...>", "tags that come to those it has")
     .option("--remove-tag <tags...>", "tags that it has no more")
-    .option("--priority <number>", "1 to 100; lower ones are used first", readPriority)
     .option("--credential", "replaces the credential: asks for it, or reads standard input")
     .option("--api-key-stdin", "replaces it by an API key from standard input")
     .option("--setup-token-stdin", "replaces it by a setup token from standard input")
@@ -48,7 +47,8 @@ export function updateCommand(accounts: Command): void {
 A new credential ends the account's trouble and rests, and is tested at once. Of what is piped to
 --credential, the kind is told by how it begins.
 ${examples(
-  `${PROGRAM} accounts update mine --priority 10 --add-tag gold`,
+  `${PROGRAM} accounts update mine --priority 10 --weight 3 --add-tag gold`,
+  `${PROGRAM} accounts update mine --no-schedulable`,
   `${PROGRAM} accounts update mine --credential`,
   `${PROGRAM} accounts update "team key" --api-key-stdin < key.txt`,
 )}`,
@@ -85,22 +85,22 @@ function checkFlags(flags: UpdateFlags): void {
   if (credential && proxyStdin) {
     throw usageFailure("With --proxy-stdin say which credential it is, such as --api-key-stdin.");
   }
-  const changes = [flags.name, flags.description, flags.priority, tag, addTag, removeTag];
-  const isNothing = changes.every((change) => change === undefined);
+  const changes = [flags.name, flags.description, tag, addTag, removeTag];
+  const isNothing =
+    changes.every((change) => change === undefined) &&
+    Object.keys(poolSettings(flags)).length === 0;
   if (isNothing && !credential && way === null && !proxyStdin && proxy !== false) {
-    throw usageFailure(
-      "Nothing to change: give --name, --description, --tag, --priority, --credential or a proxy flag.",
-    );
+    throw usageFailure("Nothing to change: give a flag. --help lists them.");
   }
 }
 
-function settingsOf({ name, description, priority, ...flags }: UpdateFlags, before: string[]) {
+function settingsOf({ name, description, ...flags }: UpdateFlags, before: string[]) {
   const tags = tagsOf(flags, before);
   return {
     ...(name === undefined ? {} : { name }),
     ...(description === undefined ? {} : { description }),
     ...(tags === undefined ? {} : { tags }),
-    ...(priority === undefined ? {} : { priority }),
+    ...poolSettings(flags),
   };
 }
 

@@ -12,9 +12,13 @@ export interface Account {
   tags: string[];
   kind: "api_key" | "oauth" | "setup_token";
   enabled: boolean;
+  schedulable: boolean;
   priority: number;
+  weight: number;
+  maxConcurrency: number | null;
+  expiresAt: string | null;
   hasProxy: boolean;
-  status: "ready" | "disabled" | "no_egress" | "trouble" | "cooling_down";
+  status: "ready" | "disabled" | "expired" | "no_egress" | "trouble" | "cooling_down";
   trouble: { kind: string; detail: string; since: string; until: string | null } | null;
   coolDowns: { scope: string; until: string; reason: string }[];
   windows: Record<
@@ -85,6 +89,7 @@ export function accountStatusText(account: Account, nowMs = Date.now()): string 
     }
     case "ready": {
       const resting = account.coolDowns.map(({ scope }) => scope);
+      if (!account.schedulable) return "ready, takes no new work";
       return resting.length === 0 ? "ready" : `ready, ${resting.join(" and ")} resting`;
     }
     default:
@@ -126,6 +131,9 @@ export function accountDetails(account: Account): string[] {
       ["Status", accountStatusText(account)],
       ["Trouble", trouble && `${trouble.detail} Since ${momentText(trouble.since)}.`],
       ["Priority", String(account.priority)],
+      ["Weight", account.weight === 1 ? null : String(account.weight)],
+      ["At once", account.maxConcurrency === null ? null : `${account.maxConcurrency} at most`],
+      ["Serves until", account.expiresAt && momentText(account.expiresAt)],
       ["Proxy", proxyText(account.hasProxy, proxy)],
       ["Added", momentText(account.createdAt)],
       ["Token until", credentialExpiresAt && momentText(credentialExpiresAt)],

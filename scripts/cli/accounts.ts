@@ -10,7 +10,8 @@ import {
   listAccounts,
 } from "./account.ts";
 import { type AddFlags, addAccount, reportTest } from "./account-add.ts";
-import { readPriority, WHICH } from "./account-flags.ts";
+import { explainCommand } from "./account-explain.ts";
+import { poolOptions, poolSettings, WHICH } from "./account-flags.ts";
 import { type LoginFlags, logIn } from "./account-login.ts";
 import { updateCommand } from "./account-update.ts";
 import { type CommandContext, contextOf, examples, PROGRAM } from "./command-context.ts";
@@ -52,9 +53,10 @@ export function accountCommands(program: Command): void {
       for (const line of accountDetails(account)) print(line);
     });
 
-  accounts
+  const add = accounts
     .command("add")
-    .description("adds an account; asks for what the flags leave open")
+    .description("adds an account; asks for what the flags leave open");
+  poolOptions(add)
     .option("--api-key-stdin", "read an API key from standard input")
     .option("--setup-token-stdin", "read a setup token from standard input")
     .option("--credentials-file <path>", 'a Claude Code credentials file; "-" for standard input')
@@ -62,7 +64,6 @@ export function accountCommands(program: Command): void {
     .option("--name <name>", "what the account is called here")
     .option("--description <text>", "a note for people")
     .option("--tag <tags...>", "tags; keys can be bound to the accounts that carry one")
-    .option("--priority <number>", "1 to 100; lower ones are used first (default 50)", readPriority)
     .addHelpText(
       "after",
       examples(
@@ -79,14 +80,14 @@ export function accountCommands(program: Command): void {
       await reportTest(context, account);
     });
 
-  accounts
+  const login = accounts
     .command("login")
     .description("adds an account over the OAuth link, or logs an existing one in again")
-    .argument("[account]", `an existing account: ${WHICH}`)
+    .argument("[account]", `an existing account: ${WHICH}`);
+  poolOptions(login)
     .option("--name <name>", "what a new account is called here")
     .option("--description <text>", "a note for people")
     .option("--tag <tags...>", "tags; keys can be bound to the accounts that carry one")
-    .option("--priority <number>", "1 to 100; lower ones are used first (default 50)", readPriority)
     .option("--proxy-stdin", "read a proxy for this account from the first line of standard input")
     .addHelpText("after", examples(`${PROGRAM} accounts login`, `${PROGRAM} accounts login mine`))
     .action(async (given: string | undefined, flags: LoginFlags, command: Command) => {
@@ -102,6 +103,7 @@ export function accountCommands(program: Command): void {
     });
 
   updateCommand(accounts);
+  explainCommand(accounts);
   switchCommand(accounts, "enable", true);
   switchCommand(accounts, "disable", false);
 
@@ -175,10 +177,11 @@ async function existingLogin(
   given: string,
   flags: LoginFlags,
 ): Promise<Account> {
-  const settings = [flags.name, flags.description, flags.tag, flags.priority];
-  if (settings.some((setting) => setting !== undefined)) {
+  const settings = [flags.name, flags.description, flags.tag];
+  const isForNew = settings.some((setting) => setting !== undefined);
+  if (isForNew || Object.keys(poolSettings(flags)).length > 0) {
     throw usageFailure(
-      `--name, --description, --tag and --priority are for a new account.\nTo change this one: ${PROGRAM} accounts update`,
+      `Settings such as --name and --priority are for a new account.\nTo change this one: ${PROGRAM} accounts update`,
     );
   }
   const account = await findAccount(api, given);

@@ -33,6 +33,13 @@ export class AdminClient {
     await this.call("GET", "/admin/session");
   }
 
+  /** A session's token that the relay takes now, for what is no plain call. */
+  async sessionToken(): Promise<string> {
+    await this.ensureSignedIn();
+    this.#session ??= await signIn(this.address);
+    return this.#session.token;
+  }
+
   /** One call with a session as it is: no signing in again. */
   async callOnce<T>(session: Session, method: string, path: string, body?: unknown): Promise<T> {
     const answer = await callRelay(this.address, method, path, {

@@ -6,6 +6,7 @@ import { adminCommands } from "./admin.ts";
 import { examples, PROGRAM } from "./command-context.ts";
 import { type ExitCode, exitCodes, Failure } from "./failure.ts";
 import { keyCommands } from "./keys.ts";
+import { logsCommand } from "./logs.ts";
 import { refuseSecrets } from "./secret-guard.ts";
 import { statusCommand } from "./status.ts";
 import { say } from "./terminal.ts";
@@ -40,6 +41,7 @@ export function makeProgram(): Command {
           `${PROGRAM} status`,
           `${PROGRAM} accounts add`,
           `${PROGRAM} keys create --name alice --expires 30d`,
+          `${PROGRAM} logs --follow --level warn`,
           "node scripts/cli.ts keys list --json      (in scripts: npm adds lines of its own)",
         ),
     );
@@ -47,6 +49,7 @@ export function makeProgram(): Command {
   accountCommands(program);
   keyCommands(program);
   adminCommands(program);
+  logsCommand(program);
   return program;
 }
 

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { deleteCookie, setCookie } from "hono/cookie";
-import { describeError } from "../background.ts";
+import { describeError, runAfter } from "../background.ts";
 import { clientNetwork } from "../client-network.ts";
 import { callObject, isObjectFailure } from "../durable-call.ts";
 import { KeyStoreUnavailable } from "../keys/key-store.ts";
@@ -15,6 +15,7 @@ import { explainRoutes } from "./explain.ts";
 import { keyBatchRoutes } from "./key-batch.ts";
 import { keyRoutes } from "./keys.ts";
 import { ledgerRequestRoutes } from "./ledger-requests.ts";
+import { logRoutes } from "./logs.ts";
 import { loginSchema, readBody } from "./requests.ts";
 import {
   adminGate,
@@ -83,6 +84,11 @@ adminApi.post("/admin/logout", async (c) => {
     () => adminGate(c.env),
     (gate) => gate.endSession(sessionId, expiresAtMs),
   );
+  const ended = callObject(
+    () => eventLog(c.env),
+    (log) => log.endSession(sessionId),
+  );
+  runAfter(c.executionCtx, c.get("services").log, "end live logs", ended);
   deleteCookie(c, SESSION_COOKIE, COOKIE);
   return success(c, { signedOut: true });
 });
@@ -111,6 +117,7 @@ adminApi.route("/admin/dashboard", dashboardRoutes);
 adminApi.route("/admin/requests", ledgerRequestRoutes);
 adminApi.route("/admin", usageRoutes);
 adminApi.route("/admin/encryption-key", encryptionKeyRoutes);
+adminApi.route("/admin/logs", logRoutes);
 
 adminApi.notFound((c) =>
   failure(

@@ -1,4 +1,4 @@
-import { EVENT_LOG_NAME } from "../../durable-objects/event-log.ts";
+import { EVENT_LOG_NAME } from "../../durable-objects/event-log/contract.ts";
 import { describeError } from "../background.ts";
 import { callObject, remote } from "../durable-call.ts";
 import type { AdminContext } from "./envelope.ts";
@@ -32,7 +32,14 @@ export async function audited<T>(
   ).catch((cause: unknown) => {
     throw new AuditUnavailable("the audit trail cannot be written", { cause });
   });
+  const { log } = c.get("services");
+  const requestId = c.get("requestId");
   const finish = async (done: boolean) => {
+    log(done ? "info" : "warn", "admin.acted", {
+      requestId,
+      ...idOf(action, target),
+      ...{ actor, action, outcome: done ? "done" : "failed" },
+    });
     try {
       await callObject(
         () => eventLog(c.env),
@@ -40,8 +47,7 @@ export async function audited<T>(
       );
     } catch (error) {
       // The act is over. Its line says "begun": that it is not known whether it took effect.
-      const { log } = c.get("services");
-      log("error", "audit.unfinished", { auditId: id, error: describeError(error) });
+      log("error", "audit.unfinished", { requestId, auditId: id, error: describeError(error) });
     }
   };
   let act: Act<T>;
@@ -53,6 +59,13 @@ export async function audited<T>(
   }
   await finish(act.done);
   return act.result;
+}
+
+/** What was acted on, under the name that other lines have it by. */
+function idOf(action: string, target: string | null): Record<string, string> {
+  if (target === null) return {};
+  if (action.startsWith("key.")) return { keyId: target };
+  return action.startsWith("account.") ? { accountId: target } : { target };
 }
 
 export function eventLog(env: Env) {

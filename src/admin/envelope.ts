@@ -25,6 +25,7 @@ const STATUS = {
   conflict: 409,
   login_ended: 410,
   body_too_large: 413,
+  upgrade_required: 426,
   login_throttled: 429,
   upstream_failed: 502,
   internal: 500,

@@ -145,10 +145,29 @@ export async function readBody<Schema extends v.GenericSchema>(
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     return fail({ code: "bad_request", message: "The body is not a JSON object." });
   }
-  const parsed = v.safeParse(schema, body);
+  const checked = check(schema, body, "body");
+  return checked.ok ? checked : fail({ code: "bad_request", message: checked.error });
+}
+
+/** Checks the query string. @returns a message that names each wrong field, never its value */
+export function readQuery<Schema extends v.GenericSchema>(
+  c: AdminContext,
+  schema: Schema,
+): Result<v.InferOutput<Schema>, string> {
+  return check(schema, c.req.query(), "query");
+}
+
+function check<Schema extends v.GenericSchema>(
+  schema: Schema,
+  input: unknown,
+  whole: string,
+): Result<v.InferOutput<Schema>, string> {
+  const parsed = v.safeParse(schema, input);
   if (parsed.success) return ok(parsed.output);
-  const problems = parsed.issues.slice(0, MAX_NAMED_PROBLEMS).map(describe);
-  return fail({ code: "bad_request", message: `${problems.join("; ")}.` });
+  const problems = parsed.issues
+    .slice(0, MAX_NAMED_PROBLEMS)
+    .map((issue) => describe(issue, whole));
+  return fail(`${problems.join("; ")}.`);
 }
 
 const TOO_LARGE: BodyError = {
@@ -156,8 +175,8 @@ const TOO_LARGE: BodyError = {
   message: `The body is larger than ${MAX_BODY_BYTES / 1024} KiB.`,
 };
 
-function describe(issue: v.BaseIssue<unknown>): string {
-  const path = v.getDotPath(issue) ?? "body";
+function describe(issue: v.BaseIssue<unknown>, whole: string): string {
+  const path = v.getDotPath(issue) ?? whole;
   if (issue.type === "strict_object") {
     return issue.expected === "never" ? `${path} is not a field here` : `${path} is missing`;
   }

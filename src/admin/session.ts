@@ -41,8 +41,8 @@ export async function issueSession(
 }
 
 /**
- * The session of a request: by bearer token, else by cookie. A cookie counts on a changing request
- * only where the browser says that it comes from this very origin.
+ * The session of a request: by bearer token, else by cookie. A cookie counts on a changing request,
+ * or on one for a WebSocket, only where the browser says that it comes from this very origin.
  */
 export async function readSession(
   c: AdminContext,
@@ -52,7 +52,7 @@ export async function readSession(
   const bearer = /^bearer +(.+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
   const token = bearer ?? getCookie(c, SESSION_COOKIE);
   if (token === undefined) return { kind: "none" };
-  if (bearer === undefined && changesSomething(c.req.method) && !isSameOrigin(c)) {
+  if (bearer === undefined && needsOrigin(c) && !isSameOrigin(c)) {
     return { kind: "forbidden_origin" };
   }
   const session = await verify(c, token);
@@ -95,8 +95,14 @@ async function passwordMark(passwordHash: string): Promise<string> {
   return toHex(new Uint8Array(digest)).slice(0, PASSWORD_MARK_CHARS);
 }
 
-function changesSomething(method: string): boolean {
-  return method !== "GET" && method !== "HEAD";
+/** Other sites' pages may not change anything; and what a WebSocket says, they could read. */
+function needsOrigin(c: AdminContext): boolean {
+  const { method } = c.req;
+  return (method !== "GET" && method !== "HEAD") || isForWebSocket(c);
+}
+
+export function isForWebSocket(c: AdminContext): boolean {
+  return c.req.header("upgrade")?.toLowerCase() === "websocket";
 }
 
 function isSameOrigin(c: AdminContext): boolean {

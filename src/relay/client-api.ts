@@ -2,8 +2,8 @@ import { describeError } from "../background.ts";
 import { callObject } from "../durable-call.ts";
 import { type KeyRecord, policyOf } from "../keys/key-record.ts";
 import { newRequestId } from "../request-id.ts";
-import { fail, ok, type Result } from "../result.ts";
-import { identify } from "./identify.ts";
+import type { Result } from "../result.ts";
+import { identify, type ShownKey } from "./identify.ts";
 import { keyInfoAnswer, usageAnswer } from "./key-report.ts";
 import { findModel, listModels } from "./models.ts";
 import { type Refusal, refuse } from "./refusal.ts";
@@ -64,28 +64,27 @@ async function withKey(
 ): Promise<Response> {
   if (request.method !== method)
     return refused({ kind: "method_not_allowed", allow: method }, services);
-  const key = await goodKey(request, services);
-  if (!key.ok) return refused(key.error, services);
+  const identified = await identify(request.headers, services);
+  if (!identified.ok) return refused(identified.error, services);
+  const { record } = identified.value;
+  const refusal = await refusalOf(identified.value, services);
+  if (refusal !== null) return refused(refusal, services, record.id);
   try {
-    return await answer(key.value);
+    return await answer(record);
   } catch (error) {
-    services.log("error", "request.failed", { error: describeError(error) });
-    return refused({ kind: "meter_unavailable" }, services);
+    services.log("error", "request.failed", { keyId: record.id, error: describeError(error) });
+    return refused({ kind: "meter_unavailable" }, services, record.id);
   }
 }
 
-async function goodKey(request: Request, services: Services): Promise<Result<KeyRecord, Refusal>> {
-  const identified = await identify(request.headers, services);
-  if (!identified.ok) return identified;
-  const { record, mark } = identified.value;
+async function refusalOf({ record, mark }: ShownKey, services: Services): Promise<Refusal | null> {
   try {
-    const refusal = await callObject(
+    return await callObject(
       () => services.meter(record.id),
       (meter) => meter.check({ policy: policyOf(record), mark, model: null }),
     );
-    return refusal === null ? ok(record) : fail(refusal);
   } catch {
-    return fail({ kind: "meter_unavailable" });
+    return { kind: "meter_unavailable" };
   }
 }
 
@@ -100,10 +99,10 @@ async function reportKey(path: string, key: KeyRecord, services: Services): Prom
   });
 }
 
-function refused(refusal: Refusal, services: Services | null): Response {
+function refused(refusal: Refusal, services: Services | null, keyId?: string): Response {
   const nowMs = Date.now();
   const requestId = newRequestId(nowMs);
-  services?.log("info", "request.refused", { requestId, reason: refusal.kind });
+  services?.log("info", "request.refused", { requestId, keyId, reason: refusal.kind });
   return refuse(refusal, requestId, nowMs);
 }
 

@@ -5,13 +5,19 @@ import { emptyReading, type UsageReading } from "../upstream/usage.ts";
 import type { Delivery, Ending } from "./deliver.ts";
 
 /**
- * The tap wakes this often and reads much at once: the price of a stream is paid per chunk that
- * JavaScript sees, and the client's bytes flow natively meanwhile.
+ * The tap wakes seldom and reads much at once: the price of a stream is paid per chunk that JavaScript
+ * sees, and the client's bytes flow natively meanwhile. What it has not read yet is kept in memory, so
+ * it looks after a fast stream more often than after one that gives a word at a time.
  */
-const TAP_INTERVAL_MS = 40;
-const TAP_READ_BYTES = 64 * 1024;
+const SLOW_STREAM_INTERVAL_MS = 250;
+const FAST_STREAM_INTERVAL_MS = 40;
+/** Its buffer: small for the many streams that need no more, doubled where a read fills it. */
+const TAP_LEAST_BYTES = 4 * 1024;
+const TAP_MOST_BYTES = 64 * 1024;
 /** After the pipe failed: an error of upstream reaches the tap at once, a client's leaving never. */
 const BLAME_WAIT_MS = 100;
+/** After a client has left: what was streamed to it is read to its end, which is there already. */
+const REST_WAIT_MS = 100;
 /** A whole answer is read up to this size for its usage; a larger one is billed as estimated. */
 const JSON_READ_MAX_BYTES = 16 * 1024 * 1024;
 
@@ -103,6 +109,8 @@ async function settleBreak(
     return breakOff(options, writer, early.reading);
   }
   options.abort();
+  // What the tap has not read yet was streamed all the same, and is billed.
+  await Promise.race([tapped, scheduler.wait(REST_WAIT_MS)]);
   await tap.cancel();
   const result = await tapped;
   await succeeds(writer.abort());
@@ -192,28 +200,78 @@ class Tap {
     sink: EventSink | JsonSink,
     reader: ReadableStreamBYOBReader | ReadableStreamDefaultReader<Uint8Array>,
   ): Promise<TapResult> {
-    let buffer = new ArrayBuffer(TAP_READ_BYTES);
-    for (;;) {
-      let chunk: Uint8Array | undefined;
-      const silence = setTimeout(this.#options.abort, this.#options.silenceTimeoutMs);
-      try {
-        const read =
-          reader instanceof ReadableStreamBYOBReader
-            ? await reader.read(new Uint8Array(buffer))
-            : await reader.read();
-        if (read.done) return sink.end();
-        chunk = read.value;
-      } catch {
-        return { kind: "broken", reading: sink.end().reading };
-      } finally {
-        clearTimeout(silence);
+    const silence = new SilenceWatch(this.#options.silenceTimeoutMs, this.#options.abort);
+    let buffer = new ArrayBuffer(TAP_LEAST_BYTES);
+    try {
+      for (;;) {
+        const size = buffer.byteLength;
+        let chunk: Uint8Array | undefined;
+        try {
+          const read =
+            reader instanceof ReadableStreamBYOBReader
+              ? await this.#readWhole(reader, buffer)
+              : await reader.read();
+          chunk = read.value;
+          if (chunk !== undefined && chunk.byteLength > 0) sink.push(chunk);
+          if (read.done) return sink.end();
+        } catch {
+          return { kind: "broken", reading: sink.end().reading };
+        }
+        silence.touch();
+        const isFull = (chunk?.byteLength ?? 0) >= size;
+        if (reader instanceof ReadableStreamBYOBReader && chunk !== undefined) {
+          buffer = chunk.buffer as ArrayBuffer;
+        }
+        if (isFull) {
+          // More is waiting: falling behind would keep it all in memory.
+          if (size < TAP_MOST_BYTES) buffer = new ArrayBuffer(size * 2);
+        } else {
+          const isSlow = size === TAP_LEAST_BYTES;
+          await this.#piped.orAfter(isSlow ? SLOW_STREAM_INTERVAL_MS : FAST_STREAM_INTERVAL_MS);
+        }
       }
-      sink.push(chunk);
-      const full = chunk.byteLength === TAP_READ_BYTES;
-      if (reader instanceof ReadableStreamBYOBReader) buffer = chunk.buffer as ArrayBuffer;
-      // A full read means that more is waiting: falling behind would keep it all in memory.
-      if (!full) await this.#piped.orAfter(TAP_INTERVAL_MS);
+    } finally {
+      silence.end();
     }
+  }
+
+  /** Once the client has everything nothing is held up any more: what is left is read in one go. */
+  async #readWhole(
+    reader: ReadableStreamBYOBReader,
+    buffer: ArrayBuffer,
+  ): Promise<{ done: boolean; value?: Uint8Array | undefined }> {
+    const view = new Uint8Array(buffer);
+    return this.#piped.hasEnded ? reader.readAtLeast(buffer.byteLength, view) : reader.read(view);
+  }
+}
+
+/** Tells when nothing has come for so long. One timer for a whole stream: a timer a read costs more. */
+class SilenceWatch {
+  readonly #timeoutMs: number;
+  readonly #onSilence: () => void;
+  #heardAtMs = Date.now();
+  #timer: ReturnType<typeof setTimeout>;
+
+  constructor(timeoutMs: number, onSilence: () => void) {
+    this.#timeoutMs = timeoutMs;
+    this.#onSilence = onSilence;
+    this.#timer = this.#after(timeoutMs);
+  }
+
+  touch(): void {
+    this.#heardAtMs = Date.now();
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #after(delayMs: number): ReturnType<typeof setTimeout> {
+    return setTimeout(() => {
+      const leftMs = this.#heardAtMs + this.#timeoutMs - Date.now();
+      if (leftMs <= 0) this.#onSilence();
+      else this.#timer = this.#after(leftMs);
+    }, delayMs);
   }
 }
 
@@ -269,19 +327,19 @@ class JsonSink {
 
 /** Lets the tap sleep, and wakes it when the client's branch has ended. */
 class PipeEnd {
-  #ended = false;
+  hasEnded = false;
   #wake: () => void = () => {};
   readonly #end = new Promise<void>((resolve) => {
     this.#wake = resolve;
   });
 
   end(): void {
-    this.#ended = true;
+    this.hasEnded = true;
     this.#wake();
   }
 
   async orAfter(delayMs: number): Promise<void> {
-    if (!this.#ended) await Promise.race([this.#end, scheduler.wait(delayMs)]);
+    if (!this.hasEnded) await Promise.race([this.#end, scheduler.wait(delayMs)]);
   }
 }
 

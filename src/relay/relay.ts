@@ -53,9 +53,11 @@ async function walk(
 ): Promise<Response> {
   const startedAtMs = Date.now();
   const requestId = newRequestId(startedAtMs);
+  let keyId: string | undefined;
   const refused = (refusal: Refusal): Response => {
     services.log(refusal.kind === "internal" ? "error" : "info", "request.refused", {
       requestId,
+      keyId,
       reason: refusal.kind,
     });
     return refuse(refusal, requestId, Date.now());
@@ -67,6 +69,7 @@ async function walk(
     return refused(identified.error);
   }
   const { record: key, mark: keyMark } = identified.value;
+  keyId = key.id;
   const body = await readBody(request);
   if (!body.ok) return refused(body.error);
   const fields = readMessageFields(body.value);
@@ -105,7 +108,7 @@ async function walk(
   try {
     sent = await sender.send(admitted.value.threadAccountId);
   } catch (error) {
-    services.log("error", "request.failed", { requestId, error: describeError(error) });
+    services.log("error", "request.failed", { requestId, keyId, error: describeError(error) });
     sent = { outcome: fail({ kind: "internal" }), attempts: [] };
   }
   // An account has answered, or none will: the stream must not hold the body to its end.
@@ -130,7 +133,7 @@ async function walk(
       onMessageId: (messageId) => rememberThread(call, messageId, sent),
     });
   } catch (error) {
-    services.log("error", "request.failed", { requestId, error: describeError(error) });
+    services.log("error", "request.failed", { requestId, keyId, error: describeError(error) });
     delivery = { response: null, ended: Promise.resolve(ended("truncated")) };
   }
   const answer = delivery.response ?? refused({ kind: "answer_broke_off" });
@@ -164,13 +167,15 @@ async function admit(
       return refusal === null ? ok({ threadAccountId, pinnedTo, isTight: false }) : fail(refusal);
     }
     const admission = { ...use, requestId, previousMessageId, session, accountId };
-    const beside = (work: Promise<void>) => runAfter(call.ctx, services.log, "settle", work);
+    const beside = (work: Promise<void>) =>
+      runAfter(call.ctx, services.log, "settle", work, { keyId: key.id });
     const admitted = await services.meterLink.admit(key.id, admission, beside);
     if (!admitted.ok) return admitted;
     rememberPin(call, admitted.value.pinnedTo);
     return threadAccountId === null ? admitted : ok({ ...admitted.value, threadAccountId });
-  } catch (error) {
-    services.log("error", "meter.unavailable", { requestId, error: describeError(error) });
+  } catch (cause) {
+    const error = describeError(cause);
+    services.log("error", "meter.unavailable", { requestId, keyId: key.id, error });
     return fail({ kind: "meter_unavailable" });
   }
 }
@@ -198,7 +203,8 @@ function settleLater(
     }
     return call.metered ? settle(call, sent, end, status, firstByteAtMs) : undefined;
   });
-  runAfter(call.ctx, call.services.log, "settle", settled);
+  const ids = { requestId: call.requestId, keyId: call.key.id };
+  runAfter(call.ctx, call.services.log, "settle", settled, ids);
 }
 
 /** An error inside a stream that began well teaches the account as one in its place would have. */
@@ -217,7 +223,8 @@ function rememberThread(call: RelayCall, messageId: string, sent: SendResult): v
     () => services.meter(key.id),
     (meter) => meter.rememberMessage(messageId, accountId),
   );
-  runAfter(ctx, services.log, "remember thread", told);
+  const ids = { requestId: call.requestId, keyId: key.id, accountId };
+  runAfter(ctx, services.log, "remember thread", told, ids);
 }
 
 /** The session header of Claude Code, else that of `metadata.user_id`, else the conversation's beginning. */

@@ -47,7 +47,7 @@ export class Reported {
  * @param headers of the answer; null where there was none, or where they were reported already
  */
 export function report(
-  { services, ctx, family }: RelayCall,
+  { services, ctx, family, requestId }: RelayCall,
   row: RosterRow,
   verdict: Verdict,
   headers: Headers | null,
@@ -65,5 +65,5 @@ export function report(
     .then((changed) => {
       if (changed !== null) services.roster.patch(changed);
     });
-  runAfter(ctx, services.log, "report to account", told);
+  runAfter(ctx, services.log, "report to account", told, { requestId, accountId: row.id });
 }

@@ -116,6 +116,7 @@ export class Sender {
       if (sent !== null) return { outcome: ok(sent), attempts: this.#attempts };
       this.#exclude.add(ready.value.row.id);
       if (!this.#mayGoOn()) return this.#giveUp(this.#noneFree());
+      this.#tellFailover(ready.value.row.id);
       if (this.#backsOff) await this.#backOff();
     }
   }
@@ -335,6 +336,16 @@ export class Sender {
   #hasTime(): boolean {
     const { services, startedAtMs } = this.#call;
     return Date.now() - startedAtMs < services.config.failover.budgetMs;
+  }
+
+  /** An account could not answer, and the next one is looked for. */
+  #tellFailover(accountId: string): void {
+    const { services, requestId, key } = this.#call;
+    const last = this.#attempts.at(-1);
+    services.log("info", "request.failover", {
+      ...{ requestId, keyId: key.id, accountId },
+      ...{ reason: last?.verdict, status: last?.status },
+    });
   }
 
   async #backOff(): Promise<void> {

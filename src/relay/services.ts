@@ -7,6 +7,7 @@ import { Vault } from "../accounts/vault.ts";
 import { type RelayConfig, readConfig } from "../config.ts";
 import { type Remote, remote } from "../durable-call.ts";
 import { canReachProxies } from "../egress/egress.ts";
+import { eventNoteOf } from "../events/isolate-sink.ts";
 import type { ClaudeAccount, Fleet, KeyMeter } from "../index.ts";
 import { FailedKeys } from "../keys/failed-keys.ts";
 import { KeyCache } from "../keys/key-cache.ts";
@@ -68,7 +69,7 @@ function makeServices(env: Env): Result<Services, string[]> {
     remote(env.CLAUDE_ACCOUNT, id, locationHint);
   const meter = (keyId: string) => remote(env.KEY_METER, keyId);
   const fleet = () => remote(env.FLEET, FLEET_NAME);
-  const log = makeLogger(config.value.logLevel, {});
+  const log = makeLogger(config.value.logLevel, {}, eventNoteOf(env));
   const { encryptionKey, previousEncryptionKeys, nearLimit } = config.value;
   let vault: Vault | null = null;
   return ok({

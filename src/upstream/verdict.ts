@@ -31,6 +31,9 @@ export interface UpstreamAnswer {
 const FAMILY_CLAIM = /^seven_day_(?!$)/;
 const SPEND_LIMIT_CODE = "enforced_spend_limit_reached";
 const DETAIL_MAX_CHARS = 300;
+/** Said by status or code: the words beside it are not known, and may repeat what the client sent. */
+const PAYMENT_DETAIL = "Anthropic asks for a payment (402).";
+const MONTHLY_LIMIT_DETAIL = "The organisation's monthly spend limit is reached.";
 
 export function judge(answer: UpstreamAnswer, nowMs: number): Verdict {
   const { status, headers } = answer;
@@ -42,7 +45,7 @@ export function judge(answer: UpstreamAnswer, nowMs: number): Verdict {
     case 401:
       return { kind: "credential_rejected" };
     case 402:
-      return { kind: "spend_limited", untilMs: null, detail: error.message };
+      return { kind: "spend_limited", untilMs: null, detail: PAYMENT_DETAIL };
     case 403:
       return isOrgDisabled(error.message)
         ? { kind: "org_disabled", detail: error.message }
@@ -118,7 +121,11 @@ function judgeBadRequest(message: string, nowMs: number): Verdict {
 
 function judgeRateLimit(headers: Headers, error: ErrorBody, nowMs: number): Verdict {
   if (error.code === SPEND_LIMIT_CODE) {
-    return { kind: "spend_limited", untilMs: startOfNextMonthMs(nowMs), detail: error.message };
+    return {
+      kind: "spend_limited",
+      untilMs: startOfNextMonthMs(nowMs),
+      detail: MONTHLY_LIMIT_DETAIL,
+    };
   }
   // Long-context and extra-usage refusals concern this request's size, not a window of the account.
   if (/extra usage|long context/i.test(error.message)) return { kind: "passed" };

@@ -464,6 +464,7 @@ test("no flag takes a secret, and a secret among the arguments is refused unrepe
     "--active-for",
     "--add-tag",
     "--allow-model",
+    "--category",
     "--concurrency",
     "--count",
     "--credentials-file",
@@ -475,19 +476,25 @@ test("no flag takes a secret, and a secret among the arguments is refused unrepe
     "--family-cost",
     "--from",
     "--grace",
+    "--level",
     "--limit",
+    "--max-concurrency",
+    "--model",
     "--monthly-cost",
     "--name",
     "--name-prefix",
     "--output",
     "--priority",
     "--remove-tag",
+    "--request",
+    "--session",
     "--tag",
     "--to",
     "--total-cost",
     "--url",
     "--username",
     "--weekly-cost",
+    "--weight",
     "--where-tag",
     "--window-cost",
     "--window-minutes",
@@ -628,3 +635,31 @@ function commandTree(command: Command = makeProgram(), path: string[] = []): Pla
   const below = command.commands.flatMap((child) => commandTree(child, [...path, child.name()]));
   return [{ command, path }, ...below];
 }
+
+test("an account's place in the pool is set by flags, and explain tells which one a key's request would go to", async () => {
+  const add = (name: string, ...flags: string[]) =>
+    cli(["accounts", "add", "--name", name, "--tag", "pool", "--api-key-stdin", ...flags], {
+      stdin: relay.fake.accounts.addApiKey({ name }).apiKey,
+    });
+  await add("fast", "--priority", "1", "--weight", "3", "--max-concurrency", "5");
+  await add("slow", "--priority", "2", "--expires", "never");
+  const { stdout: shown } = await cli(["accounts", "show", "fast"]);
+  expect(shown).toMatch(/Weight +3\n/);
+  expect(shown).toMatch(/At once +5 at most\n/);
+  await cli(["keys", "create", "--name", "reader", "--account-tag", "pool"]);
+  const { stdout: told } = await cli(["accounts", "explain", "reader", "--session", "s"]);
+  expect(told).toMatch(/^fast \([0-9a-f]{8}\): The session is new/);
+  expect(told).toMatch(/\n→ +fast .* ready +It would be chosen\.\n/);
+  await cli(["accounts", "update", "fast", "--no-schedulable", "--max-concurrency", "none"]);
+  const after = await json<{
+    chosen: { name: string };
+    accounts: { name: string; because: string }[];
+  }>(["accounts", "explain", "reader", "fast"]);
+  expect(after.chosen.name).toBe("slow");
+  expect(after.accounts).toMatchObject([
+    { name: "fast", because: expect.stringContaining("takes no new work") },
+  ]);
+  expect(await cli(["accounts", "update", "fast", "--weight", "0"])).toMatchObject({ exitCode: 2 });
+  await cli(["accounts", "remove", "fast", "--yes"]);
+  await cli(["accounts", "remove", "slow", "--yes"]);
+});

@@ -249,13 +249,18 @@ test("a wrong ENCRYPTION_KEY is said in words, nothing is overwritten, and the r
   expect((await relay.message(key)).status).toBe(200);
 });
 
-test("no secret is in a log line, an answer or a state file in the clear", async () => {
+test("no secret is in a log line, an event, an answer or a state file in the clear; no prompt or answer is kept", async () => {
   const secrets = new Map<string, string>([
     ["relay key", key.apiKey],
     ["admin password", ADMIN.password],
     ["JWT secret", "0123456789abcdef0123456789abcdef"],
     ["encryption key", "fedcba9876543210fedcba9876543210"],
     ["proxy password", "the-proxy-password"],
+  ]);
+  const contents = new Map<string, string>([
+    ["prompt", "Whisper the words of the prompt."],
+    ["system prompt", "Keep the words of the system prompt."],
+    ["answer", "The quick brown fox"],
   ]);
   const answers: string[] = [];
   const keep = async (answer: Response) => {
@@ -294,7 +299,26 @@ test("no secret is in a log line, an answer or a state file in the clear", async
     }
   }
   relay.fake.script({ account: "planted", times: 5 }, { respond: { status: 401 } });
-  for (let index = 0; index < 5; index += 1) await keep(await relay.message(key));
+  const said = {
+    messages: [{ role: "user", content: contents.get("prompt") }],
+    system: contents.get("system prompt"),
+  };
+  for (let index = 0; index < 5; index += 1) await keep(await relay.message(key, said));
+  await keep(await relay.message(key, { ...said, stream: true }));
+  expect(answers.some((text) => text.includes(contents.get("answer") ?? ""))).toBe(true);
+  // Errors that quote what was asked, and bodies that cannot be read.
+  for (const status of [400, 402, 429, 500]) {
+    const error = { type: "invalid_request_error", message: contents.get("prompt") };
+    const body = { type: "error", error };
+    await keep(await relay.message(key, said, { fault: { respond: { status, body } } }));
+    for (const { id } of listed.data.accounts) {
+      await relay.admin("POST", `/claude-accounts/${id}/reset`);
+    }
+  }
+  for (const body of [`{"model":"${contents.get("prompt")}`, `${contents.get("prompt")}`]) {
+    const headers = { "x-api-key": key.apiKey };
+    await keep(await fetch(`${relay.url}/v1/messages`, { method: "POST", headers, body }));
+  }
   for (const path of ["/api-keys", "/audit", "/session"]) {
     answers.push(JSON.stringify(await relay.admin("GET", path)));
   }
@@ -306,20 +330,37 @@ test("no secret is in a log line, an answer or a state file in the clear", async
   );
   await keep(await fetch(`${relay.url}/v1/messages?key=${key.apiKey}`, { method: "POST" }));
   await relay.settledUsage(key);
+  const expected = [
+    ...["request.settled", "request.refused", "request.failover", "admin.acted"],
+    ...["account.cooling_down", "account.unusable", "account.credential_rejected"],
+  ];
+  const events = JSON.stringify(
+    await relay.eventsUntil((all) =>
+      expected.every((name) => all.some(({ event }) => event === name)),
+    ),
+  );
   const log = relay.log;
-  expect(log).toContain("request.settled");
+  for (const event of expected) expect(log).toContain(`"event":"${event}"`);
   await relay.restart();
 
   const files = filesBelow(relay.stateDir);
   expect(files.length).toBeGreaterThan(5);
   for (const [name, secret] of secrets) {
     expect(log.includes(secret), `${name} in the log`).toBe(false);
+    expect(events.includes(secret), `${name} in an event`).toBe(false);
     expect(
       answers.some((text) => text.includes(secret)),
       `${name} in an answer`,
     ).toBe(false);
     for (const file of files) {
       expect(readFileSync(file).includes(secret), `${name} in ${file}`).toBe(false);
+    }
+  }
+  for (const [name, content] of contents) {
+    expect(log.includes(content), `${name} in the log`).toBe(false);
+    expect(events.includes(content), `${name} in an event`).toBe(false);
+    for (const file of files) {
+      expect(readFileSync(file).includes(content), `${name} in ${file}`).toBe(false);
     }
   }
 });

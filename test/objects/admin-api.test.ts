@@ -378,7 +378,9 @@ describe("many keys at once", () => {
     }
   });
 
-  test("are changed by their tag, page by page, and each meter is told", async () => {
+  test("are changed by their tag, page by page, and each meter is told", {
+    timeout: 30_000,
+  }, async () => {
     const made = await createMany({ count: 30, tags: ["course", "old"] });
     const other = (await ask("POST", "/api-keys", { name: "other", tags: ["old"] })).data;
     const change = {

@@ -323,7 +323,13 @@ describe("what an answer means", () => {
     ["404", 404, {}, errorBody("model"), { kind: "passed" }],
     ["413", 413, {}, "", { kind: "passed" }],
     ["401", 401, {}, "", { kind: "credential_rejected" }],
-    ["402", 402, {}, errorBody("pay"), { kind: "spend_limited", untilMs: null, detail: "pay" }],
+    [
+      "402",
+      402,
+      {},
+      errorBody("pay"),
+      { kind: "spend_limited", untilMs: null, detail: "Anthropic asks for a payment (402)." },
+    ],
     [
       "429 of the 5-hour window",
       429,
@@ -372,7 +378,11 @@ describe("what an answer means", () => {
       429,
       {},
       errorBody("limit", { error_code: "enforced_spend_limit_reached" }),
-      { kind: "spend_limited", untilMs: Date.UTC(2026, 11, 1), detail: "limit" },
+      {
+        kind: "spend_limited",
+        untilMs: Date.UTC(2026, 11, 1),
+        detail: "The organisation's monthly spend limit is reached.",
+      },
     ],
     [
       "400 credit too low",
