@@ -131,6 +131,12 @@ export function findPrice(model: string, atMs: number): { row: PriceRow; known: 
   return row === undefined ? { row: defaultPrice, known: false } : { row, known: true };
 }
 
+/** The name that the table lists a model under, or null where it does not. */
+export function listedModel(model: string): string | null {
+  const name = canonicalModel(model);
+  return rowsByModel.has(name) ? name : null;
+}
+
 /** Names a row for good: `claude-opus-5@2024-01-01`. */
 export function priceIdOf(row: PriceRow): string {
   return `${row.modelId}@${row.effectiveFrom}`;
