@@ -5,7 +5,7 @@ import { startFloor } from "./host/floor.ts";
 import { type Helper, startHelper } from "./host/helper.ts";
 import { LoadGenerator } from "./host/load-generator.ts";
 import { TEAM } from "./host/population.ts";
-import { portOf, startRelay } from "./host/relay.ts";
+import { portOf, type RelayWrapper, startRelay } from "./host/relay.ts";
 import { checkMetered } from "./measure/metered.ts";
 import { type Bench, type Effort, RELAY, type Subject } from "./scenarios/scenario.ts";
 import { ACCOUNT_TOKEN_PREFIX } from "./upstream/credential.ts";
@@ -72,8 +72,8 @@ export async function withSubjects<T>(
   const floor = await startFloor(newDir(), upstreamUrl, date);
   onEnd(() => floor.stop());
   const relays: Subject[] = [];
-  const start = (bundle: WorkerBundle, population = TEAM) =>
-    startRelay({ bundle, dir: newDir(), upstreamUrl, population });
+  const start = (bundle: WorkerBundle, population = TEAM, wrapper?: RelayWrapper) =>
+    startRelay({ bundle, dir: newDir(), upstreamUrl, population, wrapper });
   for (const { name, bundle } of builds) {
     const relay = await start(bundle);
     onEnd(() => relay.stop());
@@ -90,7 +90,7 @@ export async function withSubjects<T>(
     direct: { name: "direct", pid: upstream.pid, port: portOf(upstream), callers: accounts },
     floor: { name: "floor", pid: floor.pid, port: floor.ports.get("http") ?? 0, callers },
     relays,
-    startRelay: (population) => start(newest.bundle, population),
+    startRelay: (population, wrapper) => start(newest.bundle, population, wrapper),
   });
   for (const relay of relays) await checkMetered(relay, load.answered(relay.port));
   return result;
