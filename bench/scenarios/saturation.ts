@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { HOUR_MS } from "../../durable-objects/usage-ledger/schema.ts";
 import { MICROS_PER_MS, MS_PER_S } from "../clock.ts";
-import { TEAM } from "../host/population.ts";
+import type { Population } from "../host/population.ts";
 import type { RelayHost } from "../host/relay.ts";
 import type { Caller } from "../load/job.ts";
 import { checkMetered } from "../measure/metered.ts";
@@ -17,6 +17,7 @@ import type { Bench, Effort, FigureTable, Scenario } from "./scenario.ts";
 const MICROS_PER_S = MICROS_PER_MS * MS_PER_S;
 const BYTES_PER_KB = 1_000;
 
+const ONE_KEY: Population = { accounts: 4, keys: 1, sessions: 32 };
 const CONNECTIONS = [8, 32, 128];
 /** Requests a call: alone, as few isolates send them, and as many as one sends at most. */
 const REQUESTS_A_CALL = [1, 10, 200];
@@ -39,7 +40,7 @@ export default {
   title: "as much as one object bears; caller and object share one core",
   order: 8,
   async run(bench) {
-    const relay = await bench.startRelay(TEAM, PROBED);
+    const relay = await bench.startRelay(ONE_KEY, PROBED);
     try {
       const probe = new Probe(relay);
       const tables = [
@@ -55,33 +56,24 @@ export default {
   },
 } satisfies Scenario;
 
-/** Messages of one key and, beside it, of several: where they differ, the meter is what holds up. */
+/** Messages of one key: what comes while its meter is asked shares the next call. */
 async function oneKey(bench: Bench, relay: RelayHost, probe: Probe): Promise<FigureTable> {
   const { port, callers, workerd } = relay;
-  const [first] = callers;
-  const subjects = [
-    { name: "one key", callers: callers.filter(({ key }) => key === first?.key) },
-    { name: `${TEAM.keys} keys`, callers },
-  ];
   const rows: FigureTable["rows"] = [];
   for (const connections of CONNECTIONS) {
-    for (const subject of subjects) {
-      const rounds: number[][] = [];
-      while (rounds.length < bench.effort.rounds) {
-        rounds.push(await messages(bench, port, subject.callers, connections, probe));
-      }
-      rows.push({
-        name: `${subject.name}, ${connections} connections`,
-        figures: [0, 1, 2, 3].map((column) => median(rounds.map((round) => round[column] ?? 0))),
-      });
+    const rounds: number[][] = [];
+    while (rounds.length < bench.effort.rounds) {
+      rounds.push(await messages(bench, port, callers, connections, probe));
     }
+    rows.push({
+      name: `${connections} connections`,
+      figures: [0, 1, 2, 3].map((column) => median(rounds.map((round) => round[column] ?? 0))),
+    });
   }
-  await checkMetered(
-    { name: "saturation", pid: workerd.pid, port, callers },
-    bench.load.answered(port),
-  );
+  const subject = { name: "the relay of one key", pid: workerd.pid, port, callers };
+  await checkMetered(subject, bench.load.answered(port));
   return {
-    title: "messages through the relay",
+    title: "messages of one key",
     columns: ["requests/s", "p50 ms", "p99 ms", "meter calls a request"],
     rows,
   };
