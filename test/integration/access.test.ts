@@ -1,9 +1,11 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AccessTeam, AUDIENCE, newTeamKey } from "../fixtures/access-team.ts";
-import { TestRelay } from "../fixtures/relay.ts";
+import { cliHere } from "../fixtures/cli.ts";
+import { ADMIN as ADMIN_ACCOUNT, TestRelay } from "../fixtures/relay.ts";
 
 const ADMIN = "boss@example.com";
 const VIEWER = "new@example.com";
@@ -77,6 +79,52 @@ test("the running relay reads the team's keys itself, and tells admins, viewers 
     expect(relay.log).not.toContain(token.split(".")[2]);
   }
   expect(relay.log).toContain("admin.access_refused");
+});
+
+test("the CLI gets through Access with a service token, and says so where it has none", async () => {
+  const token = { CF_ACCESS_CLIENT_ID: "cli.access", CF_ACCESS_CLIENT_SECRET: "a secret of tests" };
+  const front = createServer(async (request, answer) => {
+    const { headers, method = "GET", url = "/" } = request;
+    const isLetIn =
+      headers["cf-access-client-id"] === token.CF_ACCESS_CLIENT_ID &&
+      headers["cf-access-client-secret"] === token.CF_ACCESS_CLIENT_SECRET;
+    if (url.startsWith("/admin") && !isLetIn) {
+      const location = "https://team.cloudflareaccess.com/cdn-cgi/access/login/relay.example";
+      answer.writeHead(302, { location }).end();
+      return;
+    }
+    const { authorization = "" } = headers;
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of request) chunks.push(chunk as Uint8Array);
+    const body = Buffer.concat(chunks);
+    const passed = await fetch(relay.url + url, {
+      method,
+      headers: { authorization, "content-type": "application/json" },
+      ...(body.length === 0 ? {} : { body }),
+    });
+    answer.writeHead(passed.status, { "content-type": "application/json" });
+    answer.end(await passed.text());
+  });
+  await once(front.listen(0, "127.0.0.1"), "listening");
+  try {
+    const env = {
+      HOME: relay.stateDir,
+      RELAY_STATE_DIR: join(relay.stateDir, "none"),
+      RELAY_URL: `http://127.0.0.1:${(front.address() as AddressInfo).port}`,
+      ADMIN_PASSWORD: ADMIN_ACCOUNT.password,
+    };
+    const turnedAway = await cliHere(["admin", "login"], env);
+    expect(turnedAway.exitCode).toBe(3);
+    expect(turnedAway.stderr).toContain("is behind Cloudflare Access");
+    const half = await cliHere(["admin", "login"], { ...env, CF_ACCESS_CLIENT_ID: "cli.access" });
+    expect(half.exitCode).toBe(2);
+    const signedIn = await cliHere(["admin", "login"], { ...env, ...token });
+    expect(signedIn).toMatchObject({ exitCode: 0, stderr: "" });
+    const listed = await cliHere(["accounts", "list", "--json"], { ...env, ...token });
+    expect(listed).toMatchObject({ exitCode: 0, stderr: "" });
+  } finally {
+    front.close();
+  }
 });
 
 test("the client API is none of Access's business: its token opens nothing there", async () => {

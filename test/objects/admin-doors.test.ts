@@ -34,6 +34,7 @@ let answerOfTeam: () => Promise<Response>;
 beforeEach(async () => {
   ({ token } = await issueSession(CONFIG, Date.now()));
   team.keys = firstKey === undefined ? [] : [firstKey];
+  team.namesAlgorithm = true;
   behindAccess = {
     ...withoutAccess,
     ACCESS_TEAM_DOMAIN: "team.cloudflareaccess.com",
@@ -157,8 +158,9 @@ describe("a token of Cloudflare Access", () => {
       "signed",
     ]),
     [
-      "with another algorithm and the team's own key",
+      "with another algorithm and the team's own key, whatever that is said to be for",
       async () => {
+        team.namesAlgorithm = false;
         const { alg: _, ...jwk } = (await exportJWK(key.privateKey)) as JsonWebKey;
         const privateKey = await crypto.subtle.importKey(
           "jwk",
