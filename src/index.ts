@@ -47,6 +47,9 @@ function system(
     case "/api/event_logging/batch":
       return new Response(null, { status: 404 });
   }
-  if (reading && isPanelPath(path)) return panelAnswer(request, path, env.ASSETS);
+  if (reading && isPanelPath(path)) {
+    const { origin } = new URL(request.url);
+    return panelAnswer(request, path, { files: env.ASSETS, relayUrl: origin });
+  }
   return clientApi(request, path, search, servicesOf(env), ctx);
 }

@@ -46,6 +46,11 @@ export interface WorkerHostOptions {
   host: string;
   /** 0: any free port. */
   port: number;
+  /**
+   * A folder in which this Worker is made known by its name, so that one that `wrangler` runs with the
+   * same WRANGLER_REGISTRY_PATH can bind it as a service.
+   */
+  registryDir?: string;
   onLine(line: RuntimeLine): void;
   /** Called with the new process after workerd had died and was started again. */
   onRestart?(runtime: ProcessRecord | null): void;
@@ -105,6 +110,9 @@ export async function startWorkerHost(options: WorkerHostOptions): Promise<Worke
       cf: false,
       logRequests: false,
       telemetry: { enabled: false },
+      ...(options.registryDir === undefined
+        ? {}
+        : { unsafeDevRegistryPath: options.registryDir }),
       log: new RestartLog(() => isStopping),
       resourcePersistencePath: join(stateDir, STORE_DIR),
       unsafeRuntimeEnv: { [RUNTIME_MARK]: stateDir },

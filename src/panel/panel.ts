@@ -2,6 +2,8 @@ import { PANEL_HEADERS } from "./headers.ts";
 
 /** The panel's screens live below this path; its page finds its files by absolute paths. */
 export const PANEL_PATH = "/web/";
+/** Where the panel asks for what it has to tell those who set up a client. */
+const RELAY_FACTS = `${PANEL_PATH}relay.json`;
 /** Named after what is in them, by the build. */
 const HASHED_FILES = `${PANEL_PATH}assets/`;
 /** What lies beside the page under a name that stays, such as an icon. A screen's name has no dot. */
@@ -12,12 +14,17 @@ const KEEP_FOR_GOOD = "public, max-age=31536000, immutable";
 /** Kept, and asked for again each time: a new build is there with the next look. */
 const ASK_AGAIN = "no-cache";
 
-/** What hands out the panel's files: the static assets binding, of Workers or of Pages. */
-export type PanelFiles = Pick<Fetcher, "fetch">;
+/** Where a panel runs: beside its relay, or on Pages. */
+export interface PanelHost {
+  /** Hands out the panel's files: the static assets binding, of Workers or of Pages. */
+  files: Pick<Fetcher, "fetch"> | undefined;
+  /** Where clients send messages, without a trailing slash; null: this host was not told. */
+  relayUrl: string | null;
+}
 
 /** Whether a path is the panel's, or leads to it. */
-export function isPanelPath(pathname: string): boolean {
-  return pathname === "/" || pathname === "/web" || pathname.startsWith(PANEL_PATH);
+export function isPanelPath(path: string): boolean {
+  return path === "/" || path === "/web" || path.startsWith(PANEL_PATH);
 }
 
 /**
@@ -30,18 +37,20 @@ export function isPanelPath(pathname: string): boolean {
 export async function panelAnswer(
   request: Request,
   path: string,
-  files: PanelFiles | undefined,
+  { files, relayUrl }: PanelHost,
 ): Promise<Response> {
   const { pathname, search, origin } = new URL(request.url);
   if (path === "/" || (path === "/web" && pathname !== PANEL_PATH)) {
     return withHeaders(new Response(null, { status: 302 }), { location: PANEL_PATH + search });
   }
+  if (path === RELAY_FACTS) {
+    return withHeaders(Response.json({ url: relayUrl }), { "cache-control": ASK_AGAIN });
+  }
   // A Worker that was deployed or started without its files still says what is missing.
   if (files === undefined) return notBuilt();
   const isHashed = path.startsWith(HASHED_FILES);
   const isFile = isHashed || NAMED_FILE.test(path);
-  const wanted = isFile ? path : PANEL_PATH;
-  const file = await files.fetch(origin + wanted, {
+  const file = await files.fetch(origin + (isFile ? path : PANEL_PATH), {
     method: request.method,
     headers: ifChanged(request.headers),
     redirect: "manual",
@@ -82,7 +91,8 @@ function withHeaders(answer: Response, own: Record<string, string>): Response {
   const headers = new Headers(answer.headers);
   // Pages opens every file to all origins.
   headers.delete("access-control-allow-origin");
-  for (const [name, value] of Object.entries({ ...PANEL_HEADERS, ...own }))
+  for (const [name, value] of Object.entries({ ...PANEL_HEADERS, ...own })) {
     headers.set(name, value);
+  }
   return new Response(answer.body, { status: answer.status, headers });
 }
