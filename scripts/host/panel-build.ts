@@ -5,8 +5,12 @@ import { projectDir } from "./project.ts";
 import { runBuildStep } from "./run-build-step.ts";
 
 const PANEL_SOURCE = "admin-pages";
-/** What goes into the panel. */
-const SOURCES = [PANEL_SOURCE, "package.json"];
+/** What goes into the panel; it takes the shapes of answers from the relay's own source. */
+const SOURCES = [
+  ...["index.html", "vite.config.ts", "src"].map((name) => `${PANEL_SOURCE}/${name}`),
+  "src",
+  "package.json",
+];
 /** The root of the assets: everything of the panel is in `web/` below it. */
 const PANEL_DIR = "dist/panel";
 const WEB_DIR = "web";
@@ -44,7 +48,7 @@ export function panelSources(root = projectDir): string[] {
 
 /** Commits before the panel have none; they are built too, to be measured. */
 function isFresh(root: string): boolean {
-  if (!existsSync(join(root, PANEL_SOURCE))) return true;
+  if (!existsSync(join(root, PANEL_SOURCE, PAGE))) return true;
   return (
     existsSync(join(root, PANEL_DIR, WEB_DIR, PAGE)) &&
     isBuiltSince(join(root, STAMP_FILE), panelSources(root))
