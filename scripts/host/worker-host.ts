@@ -110,9 +110,7 @@ export async function startWorkerHost(options: WorkerHostOptions): Promise<Worke
       cf: false,
       logRequests: false,
       telemetry: { enabled: false },
-      ...(options.registryDir === undefined
-        ? {}
-        : { unsafeDevRegistryPath: options.registryDir }),
+      ...(options.registryDir === undefined ? {} : { unsafeDevRegistryPath: options.registryDir }),
       log: new RestartLog(() => isStopping),
       resourcePersistencePath: join(stateDir, STORE_DIR),
       unsafeRuntimeEnv: { [RUNTIME_MARK]: stateDir },

@@ -1,6 +1,13 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { delimiter, join } from "node:path";
 import { projectDir } from "../../../scripts/host/project.ts";
 import { programPath } from "../../fixtures/debian-program.ts";
@@ -73,9 +80,8 @@ function installedPaths(): string[] {
  */
 async function unpackedPath(): Promise<string | null> {
   if (process.platform !== "linux" || process.arch !== "x64") return null;
-  const { version } = createRequire(import.meta.url)(`${PACKAGE}/package.json`) as {
-    version: string;
-  };
+  const manifest = join(projectDir, "node_modules", PACKAGE, "package.json");
+  const { version } = JSON.parse(readFileSync(manifest, "utf8")) as { version: string };
   const dir = join(CACHE_DIR, version);
   const path = join(dir, PROGRAM);
   if (existsSync(path)) return path;
