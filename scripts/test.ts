@@ -18,6 +18,10 @@ const CHECKS = [
     command: [module("typescript/bin/tsc"), "-p", "tsconfig.node.json"],
   },
   {
+    name: "types of the panel",
+    command: [module("typescript/bin/tsc"), "-p", "tsconfig.panel.json"],
+  },
+  {
     name: "worker-configuration.d.ts is up to date (npm run types)",
     command: [
       wranglerScript,

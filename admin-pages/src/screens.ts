@@ -1,0 +1,21 @@
+import type { ComponentType } from "preact";
+import type { shellWords } from "./i18n/shell.ts";
+import type { IconName } from "./ui/icon.tsx";
+
+/** Where the panel stands, on every host. */
+export const BASE = "/web";
+
+export interface Screen {
+  /** Below {@link BASE}; `:id` is a parameter. */
+  path: string;
+  /** Loaded when it is opened. */
+  component: ComponentType;
+  /** Its place in the navigation, where it has one. */
+  nav?: { label: keyof ReturnType<typeof shellWords>["nav"]; icon: IconName };
+}
+
+/** In the order of the navigation. The first one is where the panel begins. */
+export const SCREENS: readonly Screen[] = [];
+
+/** Screens that are open to those without an admin session. */
+export const OPEN_SCREENS: readonly Screen[] = [];
