@@ -18,6 +18,7 @@ export interface ScreenUnderTest {
 /** Every screen of the panel; a test holds this against the panel's own list. */
 export const SCREENS: readonly ScreenUnderTest[] = [
   { name: "sign-in", route: null, path: () => "/", signedIn: false },
+  { name: "not-found", route: null, path: () => "/no/such/page" },
 ];
 
 export function pathOf(screen: ScreenUnderTest, furniture: Furniture): string {
