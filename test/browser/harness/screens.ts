@@ -11,6 +11,8 @@ export interface ScreenUnderTest {
   path?(furniture: Furniture): string;
   /** Default true. */
   signedIn?: boolean;
+  /** Default true: it is worth a picture. */
+  isPictured?: boolean;
   /** What is done before it is looked at. */
   arrange?(page: Page, furniture: Furniture): Promise<void>;
 }
@@ -18,7 +20,7 @@ export interface ScreenUnderTest {
 /** Every screen of the panel; a test holds this against the panel's own list. */
 export const SCREENS: readonly ScreenUnderTest[] = [
   { name: "sign-in", route: null, path: () => "/", signedIn: false },
-  { name: "not-found", route: null, path: () => "/no/such/page" },
+  { name: "not-found", route: null, path: () => "/no/such/page", isPictured: false },
 ];
 
 export function pathOf(screen: ScreenUnderTest, furniture: Furniture): string {
