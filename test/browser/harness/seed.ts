@@ -87,6 +87,11 @@ async function addAccounts(relay: TestRelay): Promise<Record<string, string>> {
   relay.fake.accounts.setLimits("Max, research", {
     windows: { "5h": window(0.93, 1), "7d": window(0.48, 110) },
   });
+  relay.fake.accounts.setLimits("Max, night", {
+    status: "rejected",
+    representativeClaim: "five_hour",
+    windows: { "5h": { ...window(1, 2), status: "rejected" }, "7d": window(0.77, 30) },
+  });
   // Each is asked once, through a key that only it serves: so the relay has learnt its limits.
   for (const name of ["Max, team", "Max, research", "Console"]) {
     await askThrough(relay, ids[name] ?? "", {});
@@ -94,7 +99,6 @@ async function addAccounts(relay: TestRelay): Promise<Record<string, string>> {
   await askThrough(relay, ids["Max, night"] ?? "", {
     respond: {
       status: 429,
-      headers: { "retry-after": String(2 * HOUR_S) },
       error: { type: "rate_limit_error", message: "This would exceed your account's rate limit." },
     },
   });
