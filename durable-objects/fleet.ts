@@ -1,19 +1,27 @@
 import { DurableObject } from "cloudflare:workers";
 import type { RosterRow } from "../src/accounts/roster-row.ts";
+import type { OperatorPrice } from "../src/upstream/price-list.ts";
+import { PriceTable } from "./fleet/price-table.ts";
 
-/** What Workers choose from. */
+/** What Workers choose from, and what they price by. */
 export interface RosterSnapshot {
-  /** Grows with every change of any row. */
+  /** Grows with every change of any row or price. */
   version: number;
   /** The rows as JSON, which `parseRosterRow` reads; null where the caller has this version. */
   rows: string[] | null;
+  /** The operator's prices as JSON, which `parseOperatorPrice` reads; null together with the rows. */
+  prices: string[] | null;
 }
 
 /** The name of the one Fleet object. */
 export const FLEET_NAME = "fleet";
 
-/** The roster of accounts: one row each, pushed by the account's own object when it changes. */
+/**
+ * The roster of accounts: one row each, pushed by the account's own object when it changes. And the
+ * prices that the operator set: every Worker needs both, and reads them in one call.
+ */
 export class Fleet extends DurableObject<Env> {
+  readonly #prices: PriceTable;
   #version: number;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -25,6 +33,7 @@ export class Fleet extends DurableObject<Env> {
         row TEXT -- null: removed; kept, so that a late push cannot bring the account back
       ) WITHOUT ROWID;
     `);
+    this.#prices = new PriceTable(ctx.storage.sql, Date.now);
     // Not a count: one that began anew after an eviction could meet a number that a Worker holds.
     this.#version = Date.now();
   }
@@ -51,13 +60,32 @@ export class Fleet extends DurableObject<Env> {
     this.#version += 1;
   }
 
+  prices(): string[] {
+    return this.#prices.all();
+  }
+
+  /** @returns the price as it is kept, or null where there is no room for another one */
+  setPrice(price: Omit<OperatorPrice, "revision">): OperatorPrice | null {
+    const kept = this.#prices.set(price);
+    if (kept !== null) this.#version += 1;
+    return kept;
+  }
+
+  removePrice(modelId: string, effectiveFrom: string): boolean {
+    const removed = this.#prices.remove(modelId, effectiveFrom);
+    if (removed) this.#version += 1;
+    return removed;
+  }
+
   /** @param knownVersion of the snapshot that the caller has; null: none */
   snapshot(knownVersion: number | null): RosterSnapshot {
-    if (knownVersion === this.#version) return { version: this.#version, rows: null };
+    if (knownVersion === this.#version) {
+      return { version: this.#version, rows: null, prices: null };
+    }
     const rows = this.ctx.storage.sql
       .exec<{ row: string }>("SELECT row FROM accounts WHERE row IS NOT NULL ORDER BY id")
       .toArray()
       .map(({ row }) => row);
-    return { version: this.#version, rows };
+    return { version: this.#version, rows, prices: this.#prices.all() };
   }
 }

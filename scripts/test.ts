@@ -34,6 +34,7 @@ const CHECKS = [
 const SUITES = [
   { name: "unit and Durable Objects, inside workerd", config: "vitest.config.ts" },
   { name: "integration and clients, against a running relay", config: "vitest.node.config.ts" },
+  { name: "the panel in a browser, on both hosts", config: "vitest.browser.config.ts" },
 ];
 
 /**

@@ -5,6 +5,7 @@ import type {
   KeySumsQuery,
   LedgerReach,
   LedgerRequest,
+  LifetimeSums,
   RecentQuery,
   Sums,
   TrendQuery,
@@ -48,6 +49,11 @@ export class UsageReader {
   async total(range: UsageRange, filter: UsageFilter): Promise<Sums> {
     const [whole] = await this.sums(range, filter, []);
     return whole?.sums ?? noSums();
+  }
+
+  /** Each shard's sums over everything that it ever counted; the same group may come from several. */
+  async lifetime(): Promise<LifetimeSums[]> {
+    return (await this.#ask((ledger) => ledger.lifetime())).flat();
   }
 
   /** A key is on one shard alone, so each shard's first are enough to know the first of all. */

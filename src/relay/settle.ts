@@ -43,7 +43,8 @@ export async function settle(
 
 function billOf(call: RelayCall, { reading }: Ending): Bill {
   if (!reading.hasUsage && !reading.estimated) return NOTHING_BILLED;
-  const cost = costOf(reading, call.fields.model, call.startedAtMs);
+  const { prices } = call.services.roster;
+  const cost = costOf(reading, call.fields.model, call.startedAtMs, prices);
   return {
     tokens: cost.tokens,
     webSearchRequests: reading.webSearchRequests,

@@ -5,6 +5,9 @@ import type { LedgerFact } from "../../durable-objects/usage-ledger/contract.ts"
 import { issueSession } from "../../src/admin/session.ts";
 import { ledgerShard } from "../../src/ledger/shards.ts";
 import { UsageReader } from "../../src/ledger/usage-reader.ts";
+import { exposition } from "../../src/metrics/exposition.ts";
+import { gather } from "../../src/metrics/metrics.ts";
+import { servicesOf } from "../../src/relay/services.ts";
 import { newRequestId } from "../../src/request-id.ts";
 
 const ORIGIN = "https://relay.example";
@@ -416,4 +419,17 @@ test("shards are one ledger to whoever asks", async () => {
   expect(next).toHaveLength(7);
   expect((await whole.find(last))?.id).toBe(last);
   expect((await whole.reach()).firstHourMs).toBe(NOON_MS);
+});
+
+test("metrics of a source that does not answer are missing and said to be, the others are told", async () => {
+  const services = servicesOf(env);
+  if (!services.ok) throw new Error(services.error.join(" "));
+  const fleet = () => {
+    throw new Error("the fleet is away");
+  };
+  const text = exposition(await gather({ ...services.value, fleet, log: () => {} }, env));
+  expect(text).toContain('relay_source_up{source="fleet"} 0\n');
+  expect(text).toContain('relay_source_up{source="usage_ledger"} 1\n');
+  expect(text).toContain("\nrelay_requests_unsettled 0\n");
+  expect(text).not.toContain("relay_account");
 });

@@ -697,6 +697,82 @@ describe("sums", () => {
     }));
 });
 
+describe("sums over all that was ever counted", () => {
+  const take = (ledger: Ledger, ...facts: LedgerFact[]) => ledger.take({ keyId: "k", facts });
+  /** In any order, by account and model. */
+  const lifetimeOf = (ledger: Ledger) =>
+    new Map(ledger.lifetime().map(({ accountId, model, sums }) => [`${accountId}/${model}`, sums]));
+
+  test("are the same carried on in memory and read anew, over folding, pruning and late facts", () =>
+    withLedger(
+      async ({ ledger, clock, storage, keep }) => {
+        const model = "claude-opus-5";
+        const fresh = () =>
+          new Ledger(
+            storage,
+            () => clock.nowMs,
+            () => keep,
+          );
+        await take(ledger, factOf(clock.nowMs, { model }));
+        expect(lifetimeOf(ledger).get("a/claude-opus-5")?.requests).toBe(1);
+        const firstDayMs = clock.nowMs;
+        for (let day = 0; day < 6; day += 1) {
+          clock.nowMs += DAY_MS;
+          await take(ledger, factOf(clock.nowMs, { model }), factOf(firstDayMs, { model }));
+          await ledger.alarm();
+        }
+        await take(ledger, factOf(clock.nowMs, { model, accountId: null, outcome: "refused" }));
+        expect(ledger.reach().firstHourMs).toBeGreaterThan(firstDayMs);
+        const carried = lifetimeOf(ledger);
+        expect(carried.get("a/claude-opus-5")).toMatchObject({ requests: 13, output_tokens: 26 });
+        expect(carried.get("/claude-opus-5")).toMatchObject({ requests: 1, refused: 1 });
+        expect(lifetimeOf(fresh())).toEqual(carried);
+      },
+      { hourlyDays: 2 },
+    ));
+
+  test("count a batch once, and nothing of one that could not be taken", () =>
+    withLedger(async ({ ledger, sql }) => {
+      expect(ledger.lifetime()).toEqual([]);
+      const facts = [factOf(START_MS), factOf(START_MS)];
+      sql.exec("ALTER TABLE blocks RENAME TO elsewhere");
+      await expect(take(ledger, ...facts)).rejects.toThrow();
+      expect(ledger.lifetime()).toEqual([]);
+      sql.exec("ALTER TABLE elsewhere RENAME TO blocks");
+      await take(ledger, ...facts);
+      await take(ledger, ...facts);
+      expect(lifetimeOf(ledger).get("a/other")?.requests).toBe(2);
+    }));
+
+  test("go down in nothing but what was called unsettled, when that is put right", () =>
+    withLedger(async ({ ledger }) => {
+      const lost = factOf(START_MS, {
+        ...{ state: "unsettled", outcome: null, accountId: null, costNanoDollars: 0 },
+        ...{ firstByteMs: null, durationMs: null },
+        tokens: { input: 0, output: 0, cacheWrite5m: 0, cacheWrite1h: 0, cacheRead: 0 },
+      });
+      await take(ledger, lost);
+      expect(lifetimeOf(ledger).get("/other")).toMatchObject({ requests: 1, unsettled: 1 });
+      const found = factOf(START_MS, { id: lost.request.id });
+      await take(ledger, { ...found, corrects: true });
+      expect(lifetimeOf(ledger).get("/other")).toEqual(noSums());
+      expect(lifetimeOf(ledger).get("a/other")).toMatchObject({ completed: 1, unsettled: 0 });
+    }));
+
+  test("have no more models than the price table, whatever names clients invent", () =>
+    withLedger(async ({ ledger }) => {
+      const invented = Array.from({ length: 300 }, (_, nth) =>
+        factOf(START_MS, { model: `claude-${nth}` }),
+      );
+      const dated = factOf(START_MS, { model: "x", answeredModel: "claude-opus-4-1-20250805" });
+      await take(ledger, ...invented, dated);
+      expect([...lifetimeOf(ledger)].map(([name, { requests }]) => [name, requests])).toEqual([
+        ["a/other", 300],
+        ["a/claude-opus-4-1", 1],
+      ]);
+    }));
+});
+
 describe("recent requests", () => {
   test("come newest first in pages with none lost and none twice, though batches overlap", () =>
     withLedger(async ({ ledger }) => {
