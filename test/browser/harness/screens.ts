@@ -20,6 +20,12 @@ export interface ScreenUnderTest {
 /** Every screen of the panel; a test holds this against the panel's own list. */
 export const SCREENS: readonly ScreenUnderTest[] = [
   { name: "sign-in", route: null, path: () => "/", signedIn: false },
+  { name: "keys", route: "/keys" },
+  {
+    name: "key",
+    route: "/keys/:id",
+    path: ({ keys }) => `/keys/${keys["Ada, laptop"]?.id}`,
+  },
   { name: "not-found", route: null, path: () => "/no/such/page", isPictured: false },
 ];
 
