@@ -23,6 +23,13 @@ export const SCREENS: readonly Screen[] = [
     nav: { label: "keys", icon: "keys" },
   },
   { path: "/keys/:id", component: lazy(() => import("./screens/keys/one-key.tsx")) },
+  {
+    path: "/accounts",
+    component: lazy(() => import("./screens/accounts/accounts.tsx")),
+    nav: { label: "accounts", icon: "accounts" },
+  },
+  { path: "/accounts/new", component: lazy(() => import("./screens/accounts/add-account.tsx")) },
+  { path: "/accounts/:id", component: lazy(() => import("./screens/accounts/one-account.tsx")) },
 ];
 
 /** Screens that are open to those without an admin session. */
