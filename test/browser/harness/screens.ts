@@ -26,6 +26,12 @@ export const SCREENS: readonly ScreenUnderTest[] = [
     route: "/keys/:id",
     path: ({ keys }) => `/keys/${keys["Ada, laptop"]?.id}`,
   },
+  { name: "accounts", route: "/accounts" },
+  {
+    name: "account",
+    route: "/accounts/:id",
+    path: ({ accounts }) => `/accounts/${accounts["Max, team"]}`,
+  },
   { name: "not-found", route: null, path: () => "/no/such/page", isPictured: false },
 ];
 
