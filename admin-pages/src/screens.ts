@@ -17,6 +17,7 @@ export interface Screen {
 
 /** In the order of the navigation. The first one is where the panel begins. */
 export const SCREENS: readonly Screen[] = [
+  { path: "/", component: lazy(() => import("./screens/start/home.tsx")) },
   {
     path: "/keys",
     component: lazy(() => import("./screens/keys/keys.tsx")),
@@ -30,6 +31,11 @@ export const SCREENS: readonly Screen[] = [
   },
   { path: "/accounts/new", component: lazy(() => import("./screens/accounts/add-account.tsx")) },
   { path: "/accounts/:id", component: lazy(() => import("./screens/accounts/one-account.tsx")) },
+  {
+    path: "/start",
+    component: lazy(() => import("./screens/start/first-steps.tsx")),
+    nav: { label: "start", icon: "start" },
+  },
 ];
 
 /** Screens that are open to those without an admin session. */
