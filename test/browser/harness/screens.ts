@@ -13,6 +13,8 @@ export interface ScreenUnderTest {
   signedIn?: boolean;
   /** Default true: it is worth a picture. */
   isPictured?: boolean;
+  /** Default false: its picture is of a relay that has nothing yet. */
+  isPicturedEmpty?: boolean;
   /** What is done before it is looked at. */
   arrange?(page: Page, furniture: Furniture): Promise<void>;
 }
@@ -20,12 +22,15 @@ export interface ScreenUnderTest {
 /** Every screen of the panel; a test holds this against the panel's own list. */
 export const SCREENS: readonly ScreenUnderTest[] = [
   { name: "sign-in", route: null, path: () => "/", signedIn: false },
+  { name: "home", route: "/", isPictured: false },
+  { name: "first-steps", route: "/start", isPicturedEmpty: true },
   { name: "keys", route: "/keys" },
   {
     name: "key",
     route: "/keys/:id",
     path: ({ keys }) => `/keys/${keys["Ada, laptop"]?.id}`,
   },
+  { name: "add-account", route: "/accounts/new" },
   { name: "accounts", route: "/accounts" },
   {
     name: "account",
@@ -35,8 +40,11 @@ export const SCREENS: readonly ScreenUnderTest[] = [
   { name: "not-found", route: null, path: () => "/no/such/page", isPictured: false },
 ];
 
-export function pathOf(screen: ScreenUnderTest, furniture: Furniture): string {
-  return screen.path?.(furniture) ?? screen.route ?? "/";
+/** @param furniture null: on an empty relay, where only screens that show no one thing are */
+export function pathOf(screen: ScreenUnderTest, furniture: Furniture | null): string {
+  if (screen.path === undefined) return screen.route ?? "/";
+  if (furniture === null) throw new Error(`${screen.name} is not on an empty relay`);
+  return screen.path(furniture);
 }
 
 /** Until the screen is there with all that it shows: its title stands, and nothing is on its way. */
