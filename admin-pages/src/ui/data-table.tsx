@@ -16,6 +16,8 @@ export interface Column<Row> {
   canSort?: boolean;
   /** Where the page is narrow: its cell is left out. */
   isExtra?: boolean;
+  /** Its cell holds more than a word: where the page is narrow, it takes the whole width. */
+  isBlock?: boolean;
   /** Buttons of the row: where the page is narrow, they stand beside its name. */
   isCorner?: boolean;
   /** Its head is for those who hear the page, as over buttons. */
@@ -87,10 +89,16 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   );
 }
 
-function classOf<Row>({ isNumber, isMain, isExtra, isCorner }: Column<Row>): string {
-  return [isNumber && "number", isMain && "main", isExtra && "extra", isCorner && "corner number"]
-    .filter(Boolean)
-    .join(" ");
+function classOf<Row>(column: Column<Row>): string {
+  const { isNumber, isMain, isExtra, isBlock, isCorner } = column;
+  const names = [
+    isNumber && "number",
+    isMain && "main",
+    isExtra && "extra",
+    isBlock && "block",
+    isCorner && "corner number",
+  ];
+  return names.filter(Boolean).join(" ");
 }
 
 function Cell<Row>({ column, row }: { column: Column<Row>; row: Row }) {

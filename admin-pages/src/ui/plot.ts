@@ -10,6 +10,7 @@ const MS_PER_S = 1_000;
 /** Axis labels need so much room between them. */
 const LABEL_GAP_PX = 90;
 const VALUE_AXIS_PX = 64;
+const TIME_AXIS_PX = 30;
 
 export interface PlotHandle {
   setData: (starts: readonly number[], series: readonly Series[]) => void;
@@ -50,6 +51,7 @@ export function plot(place: HTMLElement, props: ChartProps): PlotHandle {
     {
       width: Math.max(1, place.clientWidth),
       height: HEIGHT_PX,
+      padding: [8, 8, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: kind === "lines" } },
       hooks: { setCursor: [showTip] },
@@ -59,6 +61,7 @@ export function plot(place: HTMLElement, props: ChartProps): PlotHandle {
           ...axis,
           grid: { show: false },
           space: LABEL_GAP_PX,
+          size: TIME_AXIS_PX,
           values: (_, splits) => splits.map((at) => tickLabel(at * MS_PER_S, props.starts)),
         },
         { ...axis, size: VALUE_AXIS_PX, values: (_, splits) => splits.map(format) },

@@ -22,21 +22,22 @@ export interface ScreenUnderTest {
 /** Every screen of the panel; a test holds this against the panel's own list. */
 export const SCREENS: readonly ScreenUnderTest[] = [
   { name: "sign-in", route: null, path: () => "/", signedIn: false },
+  // Leads to another screen.
   { name: "home", route: "/", isPictured: false },
-  { name: "first-steps", route: "/start", isPicturedEmpty: true },
   { name: "keys", route: "/keys" },
   {
     name: "key",
     route: "/keys/:id",
     path: ({ keys }) => `/keys/${keys["Ada, laptop"]?.id}`,
   },
-  { name: "add-account", route: "/accounts/new" },
   { name: "accounts", route: "/accounts" },
+  { name: "account-new", route: "/accounts/new" },
   {
     name: "account",
     route: "/accounts/:id",
     path: ({ accounts }) => `/accounts/${accounts["Max, team"]}`,
   },
+  { name: "start", route: "/start", isPicturedEmpty: true },
   { name: "not-found", route: null, path: () => "/no/such/page", isPictured: false },
 ];
 

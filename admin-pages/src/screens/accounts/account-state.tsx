@@ -31,7 +31,7 @@ export function AccountReasons({ account }: { account: Account }) {
     <>
       {trouble !== null && (
         <span class="cell-note">
-          {wordFor(t.trouble, trouble.kind)} {trouble.detail}{" "}
+          {wordFor(t.trouble, trouble.kind)} {asSentence(trouble.detail)}{" "}
           {trouble.until === null ? (
             t.personMustAct
           ) : (
@@ -51,4 +51,9 @@ export function AccountReasons({ account }: { account: Account }) {
       {enabled && !schedulable && <span class="cell-note">{t.noNewWork}</span>}
     </>
   );
+}
+
+/** What upstream said ends as it likes; another sentence follows here. */
+function asSentence(text: string): string {
+  return text === "" || /[.!?。！？]$/.test(text) ? text : `${text}.`;
 }

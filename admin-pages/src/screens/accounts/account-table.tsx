@@ -70,11 +70,12 @@ export function AccountTable({
         {
           id: "state",
           head: t.state,
+          isBlock: true,
           cell: (account) => (
             <div class="state">
               <AccountBadge status={account.status} />
               {needsCredential(account) && (
-                <Button class="small" onClick={() => onLogin(account)}>
+                <Button isSmall onClick={() => onLogin(account)}>
                   {account.kind === "oauth" ? t.relogin : t.replaceCredential}
                 </Button>
               )}
@@ -85,6 +86,7 @@ export function AccountTable({
         {
           id: "windows",
           head: t.windows,
+          isBlock: true,
           cell: (account) => <AccountWindows account={account} most={WINDOWS_SHOWN} />,
         },
         {

@@ -2,6 +2,7 @@ import type { Account } from "../../api/accounts.ts";
 import { percent } from "../../format/numbers.ts";
 import { accountsWords } from "../../i18n/accounts.ts";
 import { commonWords } from "../../i18n/common.ts";
+import { wordFor } from "../../i18n/dictionary.ts";
 import { Meter } from "../../ui/meter.tsx";
 import { Countdown } from "../../ui/time.tsx";
 
@@ -20,7 +21,7 @@ export function AccountWindows({ account, most }: { account: Account; most?: num
       {known.map(([name, { utilisation, reset }]) => (
         <Meter
           key={name}
-          label={name.replaceAll("_", " · ")}
+          label={nameOf(name)}
           fraction={utilisation}
           value={percent(utilisation ?? 0)}
           note={
@@ -30,6 +31,12 @@ export function AccountWindows({ account, most }: { account: Account; most?: num
       ))}
     </div>
   );
+}
+
+/** `7d_opus` is the window of seven days of one model family. */
+function nameOf(window: string): string {
+  const [span = "", ...family] = window.split("_");
+  return [wordFor(accountsWords().windowNames, span), ...family].join(" · ");
 }
 
 function rank(name: string): number {

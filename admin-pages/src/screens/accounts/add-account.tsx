@@ -15,7 +15,7 @@ import { isProxyGood, proxyDraftOf, proxyOf } from "./proxy-draft.ts";
 import { ProxyFields } from "./proxy-fields.tsx";
 import { SecretField } from "./secret-field.tsx";
 import { accountSettingsOf, settingsDraftOf, settingsMistakes } from "./settings-draft.ts";
-import { SettingsFields } from "./settings-fields.tsx";
+import { NameFields, WorkFields } from "./settings-fields.tsx";
 
 const WAYS = ["apiKey", "oauth", "setupToken", "pasted"] as const;
 type Way = SecretWay | "oauth";
@@ -45,6 +45,9 @@ export function AddAccount({ onAdded }: { onAdded: (account: Account) => void })
   const [failure, setFailure] = useState<Failure | null>(null);
 
   const mistakes = settingsMistakes(settings);
+  const shown = isTried ? mistakes : {};
+  const { name: _, ...below } = shown;
+  const hasMistakeBelow = Object.keys(below).length > 0;
   const isProxyOk = isProxyGood(proxy);
   const isLoggingIn = way === "oauth" && login === null;
 
@@ -114,17 +117,17 @@ export function AddAccount({ onAdded }: { onAdded: (account: Account) => void })
               ) : (
                 <SecretField way={way} value={secret} isTried={isTried} onValue={setSecret} />
               )}
-              <SettingsFields
-                draft={settings}
-                mistakes={isTried ? mistakes : {}}
-                onChange={setSettings}
-              />
+              <NameFields draft={settings} mistakes={shown} onChange={setSettings} />
               {way !== "oauth" && (
-                <>
-                  <ProxyFields draft={proxy} isTried={isTried} onChange={setProxy} />
-                  <RegionField value={region} onValue={setRegion} />
-                </>
+                <ProxyFields draft={proxy} isTried={isTried} onChange={setProxy} />
               )}
+              <details open={hasMistakeBelow || undefined}>
+                <summary>{t.moreSettings}</summary>
+                <div class="form">
+                  <WorkFields draft={settings} mistakes={shown} onChange={setSettings} />
+                  {way !== "oauth" && <RegionField value={region} onValue={setRegion} />}
+                </div>
+              </details>
               {failure !== null && <FailureNotice failure={failure} />}
               <div>
                 <Button type="submit" kind="primary" isBusy={isBusy}>

@@ -2,53 +2,55 @@ import { accountsWords } from "../../i18n/accounts.ts";
 import { SwitchField, TextField } from "../../ui/fields.tsx";
 import type { SettingsDraft, SettingsMistakes } from "./settings-draft.ts";
 
-/** What may be set of an account, when it is added and later. */
-export function SettingsFields({
-  draft,
-  mistakes,
-  onChange,
-}: {
+interface Props {
   draft: SettingsDraft;
   mistakes: SettingsMistakes;
   onChange: (draft: SettingsDraft) => void;
-}) {
+}
+
+/** What an account is called. */
+export function NameFields({ draft, mistakes, onChange }: Props) {
   const t = accountsWords();
   const set = (change: Partial<SettingsDraft>) => onChange({ ...draft, ...change });
-  const wrong = (field: keyof SettingsDraft) => {
-    const mistake = mistakes[field];
-    return mistake === undefined ? undefined : t[mistake];
-  };
+  return (
+    <div class="form-columns">
+      <TextField
+        label={t.name}
+        required
+        maxLength={100}
+        error={wordsOf(mistakes.name)}
+        value={draft.name}
+        onValue={(name) => set({ name })}
+      />
+      <TextField
+        label={t.description}
+        isOptional
+        value={draft.description}
+        onValue={(description) => set({ description })}
+      />
+      <TextField
+        label={t.tags}
+        isOptional
+        hint={t.tagsHint}
+        value={draft.tags}
+        onValue={(tags) => set({ tags })}
+      />
+    </div>
+  );
+}
+
+/** What decides about an account's share of the work. */
+export function WorkFields({ draft, mistakes, onChange }: Props) {
+  const t = accountsWords();
+  const set = (change: Partial<SettingsDraft>) => onChange({ ...draft, ...change });
   return (
     <>
-      <div class="form-columns">
-        <TextField
-          label={t.name}
-          required
-          maxLength={100}
-          error={wrong("name")}
-          value={draft.name}
-          onValue={(name) => set({ name })}
-        />
-        <TextField
-          label={t.description}
-          isOptional
-          value={draft.description}
-          onValue={(description) => set({ description })}
-        />
-        <TextField
-          label={t.tags}
-          isOptional
-          hint={t.tagsHint}
-          value={draft.tags}
-          onValue={(tags) => set({ tags })}
-        />
-      </div>
       <div class="form-columns">
         <TextField
           label={t.priority}
           inputMode="numeric"
           hint={t.priorityHint}
-          error={wrong("priority")}
+          error={wordsOf(mistakes.priority)}
           value={draft.priority}
           onValue={(priority) => set({ priority })}
         />
@@ -56,7 +58,7 @@ export function SettingsFields({
           label={t.weight}
           inputMode="numeric"
           hint={t.weightHint}
-          error={wrong("weight")}
+          error={wordsOf(mistakes.weight)}
           value={draft.weight}
           onValue={(weight) => set({ weight })}
         />
@@ -65,7 +67,7 @@ export function SettingsFields({
           isOptional
           inputMode="numeric"
           hint={t.maxConcurrencyHint}
-          error={wrong("maxConcurrency")}
+          error={wordsOf(mistakes.maxConcurrency)}
           value={draft.maxConcurrency}
           onValue={(maxConcurrency) => set({ maxConcurrency })}
         />
@@ -85,4 +87,8 @@ export function SettingsFields({
       />
     </>
   );
+}
+
+function wordsOf(mistake: SettingsMistakes[keyof SettingsDraft]): string | undefined {
+  return mistake === undefined ? undefined : accountsWords()[mistake];
 }

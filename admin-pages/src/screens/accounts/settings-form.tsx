@@ -9,7 +9,7 @@ import { Dialog } from "../../ui/dialog.tsx";
 import { FailureNotice } from "../../ui/states.tsx";
 import { say } from "../../ui/toasts.tsx";
 import { accountSettingsOf, settingsDraftOf, settingsMistakes } from "./settings-draft.ts";
-import { SettingsFields } from "./settings-fields.tsx";
+import { NameFields, WorkFields } from "./settings-fields.tsx";
 
 /** Changes what may be set of an account. */
 export function SettingsForm({
@@ -26,6 +26,7 @@ export function SettingsForm({
   const [isBusy, setBusy] = useState(false);
   const [failure, setFailure] = useState<Failure | null>(null);
   const mistakes = settingsMistakes(draft);
+  const shown = isTried ? mistakes : {};
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     setTried(true);
@@ -41,7 +42,8 @@ export function SettingsForm({
     <Dialog title={keysWords().formEdit(account.name)} onClose={onClose}>
       <form noValidate onSubmit={(event) => void submit(event)}>
         <div class="body form">
-          <SettingsFields draft={draft} mistakes={isTried ? mistakes : {}} onChange={setDraft} />
+          <NameFields draft={draft} mistakes={shown} onChange={setDraft} />
+          <WorkFields draft={draft} mistakes={shown} onChange={setDraft} />
           {failure !== null && <FailureNotice failure={failure} />}
         </div>
         <footer>
