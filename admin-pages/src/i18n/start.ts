@@ -27,7 +27,6 @@ export const startWords = dictionary(
       typescript: "TypeScript SDK",
     },
     client: "Client",
-    relayAddress: "Relay",
     placeholderNote: "Put your key in place of cr_….",
     first: "First finish the steps above.",
     waiting: "Waiting for the first request …",
@@ -40,7 +39,6 @@ export const startWords = dictionary(
       `It ended with status ${status}. The client shows the reason; still waiting for one that succeeds.`,
     toKeys: "See the key's usage",
     toAccounts: "To the accounts",
-    startOver: "The relay serves already. This page still helps to point another client at it.",
   },
   {
     title: "开始使用",
@@ -65,7 +63,6 @@ export const startWords = dictionary(
       typescript: "TypeScript SDK",
     },
     client: "客户端",
-    relayAddress: "中继",
     placeholderNote: "请将 cr_… 替换为您的密钥。",
     first: "请先完成以上步骤。",
     waiting: "正在等待第一个请求…",
@@ -77,6 +74,5 @@ export const startWords = dictionary(
     failedText: (status) => `以状态码 ${status} 结束，客户端会显示原因；继续等待成功的请求。`,
     toKeys: "查看密钥用量",
     toAccounts: "前往账户",
-    startOver: "中继已在服务。此页面仍可帮助您接入另一个客户端。",
   },
 );

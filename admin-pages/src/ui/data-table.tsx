@@ -2,6 +2,7 @@ import type { ComponentChildren } from "preact";
 import type { Failure } from "../api/client.ts";
 import { commonWords } from "../i18n/common.ts";
 import { Icon } from "./icon.tsx";
+import type { Sorting } from "./sorting.ts";
 import { FailureNotice, Loading, Notice } from "./states.tsx";
 
 export interface Column<Row> {
@@ -22,11 +23,6 @@ export interface Column<Row> {
   isCorner?: boolean;
   /** Its head is for those who hear the page, as over buttons. */
   isHeadHidden?: boolean;
-}
-
-export interface Sorting {
-  by: string;
-  isDescending: boolean;
 }
 
 interface DataTableProps<Row> {
