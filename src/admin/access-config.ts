@@ -81,10 +81,10 @@ export function readAccessConfig(
   return { teamOrigin, audiences, roles };
 }
 
-/** The role of a person: by the whole address first, else by its domain. */
+/** The role of a person: by the whole address first, else by all that stands behind its first @. */
 export function roleOf({ roles }: AccessConfig, email: string): Role | null {
   const address = foldedAddress(email);
-  const domain = address.slice(address.lastIndexOf("@"));
+  const domain = address.slice(address.indexOf("@"));
   return roles.get(address) ?? roles.get(domain) ?? null;
 }
 

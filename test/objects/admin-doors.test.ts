@@ -327,6 +327,7 @@ describe("who is who", () => {
     ["someone@example.com.evil.example", null],
     ["someone@evilexample.com", null],
     ["boss@example.com@evil.example", null],
+    ["x@evil.example@example.com", null],
     ["@", null],
     ["__proto__@constructor", null],
   ])("%s is %s", async (email, role) => {
