@@ -24,14 +24,14 @@ const REFUSED_IN_WORDS: Record<AccessRefusal | "not_in_use" | "signed_out", stri
 
 /** Who is signed in, how, and what they may do. */
 export function shownSession(session: AdminSession) {
-  const { name, via, role, expiresAtMs } = session;
+  const { name, signedInWith, role, expiresAtMs } = session;
   const expiresAt = new Date(expiresAtMs).toISOString();
-  return { username: name, via, role, expiresAt, signOutUrl: signOutUrlOf(session) };
+  return { username: name, signedInWith, role, expiresAt, signOutUrl: signOutUrlOf(session) };
 }
 
 /** Where a browser goes once it has signed out here; null: nowhere. */
-export function signOutUrlOf({ via }: AdminSession): string | null {
-  return via === "access" ? ACCESS_SIGN_OUT_PATH : null;
+export function signOutUrlOf({ signedInWith }: AdminSession): string | null {
+  return signedInWith === "access" ? ACCESS_SIGN_OUT_PATH : null;
 }
 
 /** The refusal of a request that nobody is signed in with. */

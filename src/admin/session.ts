@@ -21,7 +21,7 @@ const encoder = new TextEncoder();
 export interface AdminSession {
   name: string;
   /** How they signed in: with the relay's own password, or to Cloudflare Access in front of it. */
-  via: "password" | "access";
+  signedInWith: "password" | "access";
   role: Role;
   sessionId: string;
   expiresAtMs: number;
@@ -55,7 +55,10 @@ export async function issueSession(
     .setExpirationTime(issuedAtS + SESSION_LIFETIME_S)
     .sign(encoder.encode(config.jwtSecret));
   const expiresAtMs = (issuedAtS + SESSION_LIFETIME_S) * 1000;
-  return { token, session: { name, via: "password", role: "admin", sessionId, expiresAtMs } };
+  return {
+    token,
+    session: { name, signedInWith: "password", role: "admin", sessionId, expiresAtMs },
+  };
 }
 
 /**
@@ -93,7 +96,7 @@ async function readAccessSession(
   const role = roleOf(access, email);
   if (role === null) return { kind: "no_role", email };
   if (await isEnded(c, sessionId)) return { kind: "none", accessRefusal: "signed_out" };
-  const session = { name: email, via: "access", role, sessionId, expiresAtMs } as const;
+  const session = { name: email, signedInWith: "access", role, sessionId, expiresAtMs } as const;
   return { kind: "signed_in", session };
 }
 
@@ -110,7 +113,7 @@ async function verify(c: AdminContext, token: string): Promise<AdminSession | nu
     if (payload.pwd !== (await passwordMark(config.adminPasswordHash))) return null;
     session = {
       name: payload.sub ?? "",
-      via: "password",
+      signedInWith: "password",
       role: "admin",
       sessionId: payload.jti ?? "",
       expiresAtMs: (payload.exp ?? 0) * 1000,

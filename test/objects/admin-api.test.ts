@@ -59,7 +59,7 @@ describe("signing in", () => {
     expect(answer.headers.get("cache-control")).toBe("no-store");
     const session = await ask("GET", "/session", undefined, { cookie: cookie.split(";")[0] ?? "" });
     const { token: _, ...opened } = answer.data;
-    expect(opened).toMatchObject({ username: "admin", via: "password", role: "admin" });
+    expect(opened).toMatchObject({ username: "admin", signedInWith: "password", role: "admin" });
     expect(session.data).toEqual(opened);
   });
 

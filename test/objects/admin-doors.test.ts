@@ -100,14 +100,14 @@ describe("a token of Cloudflare Access", () => {
     const { expiresAt, ...data } = answer.data;
     expect(data).toEqual({
       username: ADMIN,
-      via: "access",
+      signedInWith: "access",
       role: "admin",
       signOutUrl: "/cdn-cgi/access/logout",
     });
     expect(Date.parse(expiresAt) - Date.now()).toBeGreaterThan(3_500_000);
     expect(asked).toEqual([`${TEAM}/cdn-cgi/access/certs`]);
     const mine = await session({ authorization: `Bearer ${token}` });
-    expect(mine.data).toMatchObject({ via: "password", role: "admin", signOutUrl: null });
+    expect(mine.data).toMatchObject({ signedInWith: "password", role: "admin", signOutUrl: null });
   });
 
   const HOUR_S = 3_600;
@@ -227,8 +227,10 @@ describe("a token of Cloudflare Access", () => {
     const person = await asPerson(VIEWER);
     const cookie = `relay_session=${token}`;
     expect((await session({ ...person, authorization: "Bearer x" })).status).toBe(401);
-    expect((await session({ ...person, cookie })).data.via).toBe("password");
-    expect((await session({ ...person, cookie: "relay_session=x" })).data.via).toBe("access");
+    expect((await session({ ...person, cookie })).data.signedInWith).toBe("password");
+    expect((await session({ ...person, cookie: "relay_session=x" })).data.signedInWith).toBe(
+      "access",
+    );
     expect((await session({ authorization: `Bearer ${person[HEADER]}` })).status).toBe(401);
     expect((await session({ cookie: `relay_session=${person[HEADER]}` })).status).toBe(401);
     expect((await session({ cookie: `CF_Authorization=${person[HEADER]}` })).status).toBe(401);
@@ -511,7 +513,7 @@ describe("every route of the admin API", () => {
     const app = new Hono<AdminEnv>();
     let role: "admin" | "viewer" = "viewer";
     app.use((c, next) => {
-      c.set("admin", { name: "n", via: "access", role, sessionId: "s", expiresAtMs: 0 });
+      c.set("admin", { name: "n", signedInWith: "access", role, sessionId: "s", expiresAtMs: 0 });
       return mayGoOn(c) ? next() : Promise.resolve(c.text("refused", 403));
     });
     app.get("/admin/new", (c) => c.text("secret"));
