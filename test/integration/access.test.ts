@@ -1,10 +1,11 @@
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AccessTeam, AUDIENCE, newTeamKey } from "../fixtures/access-team.ts";
-import { cliHere } from "../fixtures/cli.ts";
+import { cliHere, startCli } from "../fixtures/cli.ts";
 import { ADMIN as ADMIN_ACCOUNT, TestRelay } from "../fixtures/relay.ts";
 
 const ADMIN = "boss@example.com";
@@ -122,6 +123,17 @@ test("the CLI gets through Access with a service token, and says so where it has
     expect(signedIn).toMatchObject({ exitCode: 0, stderr: "" });
     const listed = await cliHere(["accounts", "list", "--json"], { ...env, ...token });
     expect(listed).toMatchObject({ exitCode: 0, stderr: "" });
+    // The live log's handshake is a request like the others.
+    const upgrade = once(front, "upgrade");
+    const following = startCli(["logs", "--follow"], { ...env, ...token });
+    const [{ headers }, socket] = (await upgrade) as [IncomingMessage, Duplex];
+    socket.destroy();
+    following.kill();
+    await once(following, "exit");
+    expect(headers).toMatchObject({
+      "cf-access-client-id": token.CF_ACCESS_CLIENT_ID,
+      "cf-access-client-secret": token.CF_ACCESS_CLIENT_SECRET,
+    });
   } finally {
     front.close();
   }
