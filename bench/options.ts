@@ -31,6 +31,7 @@ const FULL: Effort = {
   poolScale: 1,
   startUps: 9,
   costScale: 1,
+  panelAsks: 20,
 };
 const QUICK: Effort = {
   rounds: 3,
@@ -42,6 +43,7 @@ const QUICK: Effort = {
   poolScale: 0.2,
   startUps: 5,
   costScale: 0.2,
+  panelAsks: 8,
 };
 /** Shows that everything works; its figures say nothing. */
 const SHORTEST: Effort = {
@@ -54,6 +56,7 @@ const SHORTEST: Effort = {
   poolScale: 0.002,
   startUps: 1,
   costScale: 0.01,
+  panelAsks: 2,
 };
 const EFFORTS = { full: FULL, quick: QUICK, shortest: SHORTEST };
 

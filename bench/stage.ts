@@ -5,7 +5,7 @@ import { startFloor } from "./host/floor.ts";
 import { type Helper, startHelper } from "./host/helper.ts";
 import { LoadGenerator } from "./host/load-generator.ts";
 import { TEAM } from "./host/population.ts";
-import { portOf, startRelay } from "./host/relay.ts";
+import { type Furnishing, portOf, startRelay } from "./host/relay.ts";
 import { checkMetered } from "./measure/metered.ts";
 import { type Bench, type Effort, RELAY, type Subject } from "./scenarios/scenario.ts";
 import { ACCOUNT_TOKEN_PREFIX } from "./upstream/credential.ts";
@@ -72,8 +72,8 @@ export async function withSubjects<T>(
   const floor = await startFloor(newDir(), upstreamUrl, date);
   onEnd(() => floor.stop());
   const relays: Subject[] = [];
-  const start = (bundle: WorkerBundle, population = TEAM, vars: Record<string, string> = {}) =>
-    startRelay({ bundle, dir: newDir(), upstreamUrl, population, vars });
+  const start = (bundle: WorkerBundle, population = TEAM, further: Furnishing = {}) =>
+    startRelay({ bundle, dir: newDir(), upstreamUrl, population, ...further });
   for (const { name, bundle } of builds) {
     const relay = await start(bundle);
     onEnd(() => relay.stop());
@@ -90,7 +90,7 @@ export async function withSubjects<T>(
     direct: { name: "direct", pid: upstream.pid, port: portOf(upstream), callers: accounts },
     floor: { name: "floor", pid: floor.pid, port: floor.ports.get("http") ?? 0, callers },
     relays,
-    startRelay: (population, vars) => start(newest.bundle, population, vars),
+    startRelay: (population, further) => start(newest.bundle, population, further),
   });
   for (const relay of relays) await checkMetered(relay, load.answered(relay.port));
   return result;

@@ -1,6 +1,12 @@
 import { DurableObject } from "cloudflare:workers";
 import { type AuditEntry, type AuditRow, AuditTrail } from "./event-log/audit-trail.ts";
-import type { EventBatch, EventFilter, EventPage, LiveRequest } from "./event-log/contract.ts";
+import type {
+  EventBatch,
+  EventCount,
+  EventFilter,
+  EventPage,
+  LiveRequest,
+} from "./event-log/contract.ts";
 import { EventRing } from "./event-log/event-ring.ts";
 import { LiveTail } from "./event-log/live-tail.ts";
 
@@ -42,6 +48,10 @@ export class EventLog extends DurableObject<Env> {
 
   events(filter: EventFilter, before: number | null, limit: number): EventPage {
     return this.#ring.page(filter, before, limit);
+  }
+
+  counts(): EventCount[] {
+    return this.#ring.counts();
   }
 
   /** Ends the live logs of a session that was signed out. */

@@ -1,20 +1,35 @@
 import { DurableObject } from "cloudflare:workers";
 import type { RosterRow } from "../src/accounts/roster-row.ts";
+import type { OperatorPrice } from "../src/upstream/price-list.ts";
+import { PriceTable } from "./fleet/price-table.ts";
 
-/** What Workers choose from. */
+/** What Workers choose from, and what they price by. */
 export interface RosterSnapshot {
-  /** Grows with every change of any row. */
+  /** Grows with every change of any row or price. */
   version: number;
   /** The rows as JSON, which `parseRosterRow` reads; null where the caller has this version. */
   rows: string[] | null;
+  /** The operator's prices as JSON, which `parseOperatorPrice` reads; null together with the rows. */
+  prices: string[] | null;
+  /** Whether someone reads the usage ledger these minutes. */
+  isLedgerWatched: boolean;
 }
+
+/** Who reads the ledger is taken to read on for so long: longer than a panel or a scraper pauses. */
+const WATCHED_MS = 3 * 60_000;
 
 /** The name of the one Fleet object. */
 export const FLEET_NAME = "fleet";
 
-/** The roster of accounts: one row each, pushed by the account's own object when it changes. */
+/**
+ * The roster of accounts: one row each, pushed by the account's own object when it changes. And the
+ * prices that the operator set: every Worker needs both, and reads them in one call.
+ */
 export class Fleet extends DurableObject<Env> {
+  readonly #prices: PriceTable;
   #version: number;
+  /** Not kept: who reads on says so again. */
+  #ledgerWatchedUntilMs = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -25,6 +40,7 @@ export class Fleet extends DurableObject<Env> {
         row TEXT -- null: removed; kept, so that a late push cannot bring the account back
       ) WITHOUT ROWID;
     `);
+    this.#prices = new PriceTable(ctx.storage.sql, Date.now);
     // Not a count: one that began anew after an eviction could meet a number that a Worker holds.
     this.#version = Date.now();
   }
@@ -51,13 +67,37 @@ export class Fleet extends DurableObject<Env> {
     this.#version += 1;
   }
 
+  prices(): string[] {
+    return this.#prices.all();
+  }
+
+  /** @returns the price as it is kept, or null where there is no room for another one */
+  setPrice(price: Omit<OperatorPrice, "revision">): OperatorPrice | null {
+    const kept = this.#prices.set(price);
+    if (kept !== null) this.#version += 1;
+    return kept;
+  }
+
+  removePrice(modelId: string, effectiveFrom: string): boolean {
+    const removed = this.#prices.remove(modelId, effectiveFrom);
+    if (removed) this.#version += 1;
+    return removed;
+  }
+
+  /** Someone reads the usage ledger: every Worker hears of it with its next snapshot. */
+  watchLedger(): void {
+    this.#ledgerWatchedUntilMs = Date.now() + WATCHED_MS;
+  }
+
   /** @param knownVersion of the snapshot that the caller has; null: none */
   snapshot(knownVersion: number | null): RosterSnapshot {
-    if (knownVersion === this.#version) return { version: this.#version, rows: null };
+    const version = this.#version;
+    const isLedgerWatched = Date.now() < this.#ledgerWatchedUntilMs;
+    if (knownVersion === version) return { version, rows: null, prices: null, isLedgerWatched };
     const rows = this.ctx.storage.sql
       .exec<{ row: string }>("SELECT row FROM accounts WHERE row IS NOT NULL ORDER BY id")
       .toArray()
       .map(({ row }) => row);
-    return { version: this.#version, rows };
+    return { version, rows, prices: this.#prices.all(), isLedgerWatched };
   }
 }

@@ -8,6 +8,7 @@ import type {
   LedgerBatch,
   LedgerReach,
   LedgerRequest,
+  LifetimeSums,
   RecentQuery,
   Sums,
   TrendQuery,
@@ -44,6 +45,10 @@ export class UsageLedger extends DurableObject<Env> {
 
   keySums(query: KeySumsQuery): KeySums[] {
     return this.#ledger.keySums(query);
+  }
+
+  lifetime(): LifetimeSums[] {
+    return this.#ledger.lifetime();
   }
 
   trend(query: TrendQuery): Sums[] {

@@ -46,6 +46,7 @@ export const CONFIG_NAMES = [
   "UPSTASH_REDIS_REST_TOKEN",
   "ADMIN_USERNAME",
   "ADMIN_PASSWORD_HASH",
+  "METRICS_TOKEN",
 ] as const;
 
 export type ConfigName = (typeof CONFIG_NAMES)[number];
@@ -86,6 +87,8 @@ export interface RelayConfig {
   previousEncryptionKeys: string[];
   adminUsername: string;
   adminPasswordHash: string;
+  /** What opens the metrics; null: nobody may read them. */
+  metricsToken: string | null;
 }
 
 /** One thing wrong with the configuration: which name, and a sentence that says what mends it. */
@@ -96,6 +99,9 @@ export interface ConfigProblem {
 
 const MEND_SECRETS =
   "run `npm run setup` for a relay on this machine, or `npx wrangler secret put` for a deployed one";
+
+/** For secrets that the operator makes, and nobody else. */
+const MEND_OWN_SECRET = "take the output of `openssl rand -hex 32`, or leave it out";
 
 /**
  * Reads and checks the whole configuration.
@@ -109,19 +115,22 @@ export function readConfig(
   const problems: ConfigProblem[] = [];
   const text = (name: ConfigName): string => (source[name] ?? "").trim();
 
-  const secret = (name: "JWT_SECRET" | "ENCRYPTION_KEY"): string => {
+  const secret = (
+    name: "JWT_SECRET" | "ENCRYPTION_KEY" | "METRICS_TOKEN",
+    mend = MEND_SECRETS,
+  ): string => {
     const value = text(name);
     if (value === "") {
-      problems.push({ name, message: `${name} is missing: ${MEND_SECRETS}.` });
+      problems.push({ name, message: `${name} is missing: ${mend}.` });
     } else if (value.length < MIN_SECRET_CHARS) {
       problems.push({
         name,
-        message: `${name} is shorter than ${MIN_SECRET_CHARS} characters: ${MEND_SECRETS}.`,
+        message: `${name} is shorter than ${MIN_SECRET_CHARS} characters: ${mend}.`,
       });
     } else if (new Set(value).size < 8) {
       problems.push({
         name,
-        message: `${name} repeats few characters and is weak: ${MEND_SECRETS}.`,
+        message: `${name} repeats few characters and is weak: ${mend}.`,
       });
     }
     return value;
@@ -267,6 +276,7 @@ export function readConfig(
     previousEncryptionKeys,
     adminUsername,
     adminPasswordHash,
+    metricsToken: text("METRICS_TOKEN") === "" ? null : secret("METRICS_TOKEN", MEND_OWN_SECRET),
   };
   return problems.length === 0 ? { ok: true, value: config } : { ok: false, error: problems };
 }

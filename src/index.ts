@@ -1,4 +1,5 @@
 import { adminApi } from "./admin/admin-api.ts";
+import { metricsAnswer } from "./metrics/metrics.ts";
 import { canonicalPath, clientApi } from "./relay/client-api.ts";
 import { servicesOf } from "./relay/services.ts";
 import { healthAnswer } from "./system/health.ts";
@@ -33,6 +34,9 @@ function system(
   switch (path) {
     case "/health":
       if (reading) return healthAnswer(servicesOf(env));
+      break;
+    case "/metrics":
+      if (reading) return metricsAnswer(request, servicesOf(env), env);
       break;
     // Claude Code asks whether anyone is there, with its base URL's path or without.
     case "/api/hello":

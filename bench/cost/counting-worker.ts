@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { WorkerBundle } from "../../scripts/host/bundle.ts";
 import { WORKERS_DIR } from "../host/floor.ts";
-import type { RelayOptions } from "../host/relay.ts";
+import type { RelayWrapper } from "../host/relay.ts";
 
 const COUNTING_DIR = join(WORKERS_DIR, "counting");
 const MODULES = ["clock.js", "counts.js", "bindings.js", "objects.js"];
@@ -10,10 +10,7 @@ const ENTRY = "counting.js";
 export const COUNTS_SOCKET = "counts";
 
 /** A Worker around the relay's that counts what it uses, and tells it on a socket of its own. */
-export function countingWorker(
-  bundle: WorkerBundle,
-  dir: string,
-): NonNullable<RelayOptions["wrapper"]> {
+export function countingWorker(bundle: WorkerBundle, dir: string): RelayWrapper {
   const classes = Object.fromEntries(
     Object.entries(bundle.options.durableObjects ?? {}).map(([binding, object]) => [
       binding,

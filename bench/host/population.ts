@@ -17,11 +17,17 @@ export interface Population {
   proxy?: object;
 }
 
+/** Who may change and see everything. */
+export interface Admin {
+  username: string;
+  password: string;
+}
+
 /** A team: the scenarios of one relay. */
 export const TEAM: Population = { accounts: 4, keys: 8, sessions: 32 };
 
 /** High enough to let everything pass, but there: each one is checked at each request. */
-const LIMITS: KeyLimits = {
+export const LIMITS: KeyLimits = {
   concurrency: 100_000,
   window: null,
   costPerDay: 1_000_000_000_000_000,
@@ -72,11 +78,11 @@ export async function seedKeys(
 /** Adds accounts over the admin API, as an operator would. */
 export async function seedAccounts(
   url: string,
-  admin: { username: string; password: string },
+  admin: Admin,
   { accounts: count, proxy }: Pick<Population, "accounts" | "proxy">,
 ): Promise<void> {
   if (count === 0) return;
-  const { token } = await post(url, "/admin/login", admin);
+  const token = await signIn(url, admin);
   let next = 0;
   const addSome = async (): Promise<void> => {
     while (next < count) {
@@ -92,6 +98,11 @@ export async function seedAccounts(
     }
   };
   await Promise.all(Array.from({ length: SEEDED_AT_ONCE }, addSome));
+}
+
+/** @returns the token of a session with the admin API */
+export async function signIn(url: string, admin: Admin): Promise<string> {
+  return (await post(url, "/admin/login", { ...admin })).token;
 }
 
 /** Takes down what the store writes. Nothing is read: the keys are new. */

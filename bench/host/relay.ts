@@ -7,7 +7,7 @@ import type { Caller } from "../load/job.ts";
 import { configText, quoted } from "./capnp.ts";
 import { WORKERS_DIR } from "./floor.ts";
 import { type Helper, startHelper } from "./helper.ts";
-import { type Population, seedAccounts, seedKeys } from "./population.ts";
+import { type Admin, type Population, seedAccounts, seedKeys } from "./population.ts";
 import { startWorkerd, type Workerd } from "./workerd.ts";
 
 const KV_SERVICE = "kv";
@@ -16,16 +16,26 @@ const SECRET_BYTES = 32;
 const ADMIN_USERNAME = "admin";
 const HTTP_SOCKET = "http";
 
-export interface RelayOptions {
+/** Modules before the bundle and around it, and sockets to what they export. */
+export interface RelayWrapper {
+  modules: { name: string; path: string }[];
+  sockets: Record<string, string>;
+}
+
+/** What a relay may have beyond the usual. */
+export interface Furnishing {
+  /** Only where costs are counted or objects are measured alone. */
+  wrapper?: RelayWrapper | undefined;
+  /** Further vars. */
+  vars?: Record<string, string>;
+}
+
+export interface RelayOptions extends Furnishing {
   bundle: WorkerBundle;
   /** An empty folder for its config and its data. */
   dir: string;
   upstreamUrl: string;
   population: Population;
-  /** Runs before the bundle and around it, to count what it does; only where costs are counted. */
-  wrapper?: { modules: { name: string; path: string }[]; sockets: Record<string, string> };
-  /** Further vars. */
-  vars?: Record<string, string>;
   flags?: string[];
 }
 
@@ -33,6 +43,7 @@ export interface RelayHost {
   workerd: Workerd;
   port: number;
   callers: Caller[];
+  admin: Admin;
   stop(): Promise<void>;
 }
 
@@ -54,12 +65,13 @@ export async function startRelay(options: RelayOptions): Promise<RelayHost> {
     workerd = await startWorkerd(configPath, sockets, options.flags);
     const port = workerd.ports.get(HTTP_SOCKET) ?? 0;
     const callers = await seedKeys(kv, population, join(options.bundle.modulesRoot, "../.."));
-    const admin = { username: ADMIN_USERNAME, password };
+    const admin: Admin = { username: ADMIN_USERNAME, password };
     await seedAccounts(`http://127.0.0.1:${port}`, admin, population);
     return {
       workerd,
       port,
       callers,
+      admin,
       async stop() {
         await workerd?.stop();
         await kv.stop();

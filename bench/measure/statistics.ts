@@ -7,6 +7,12 @@ export function median(values: number[]): number {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
+/** The value that a part of all does not pass: of few values, the last ones are the slowest. */
+export function quantile(values: number[], part: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)] ?? Number.NaN;
+}
+
 /** How far the rounds lay apart, as a part of their median; null for a single round. */
 export function spread(values: number[]): number | null {
   if (values.length < 2) return null;

@@ -1,6 +1,12 @@
 import type { FigureName, LoadReport } from "../measure/rounds.ts";
 import { median, ratio, roundsOf, spread } from "../measure/statistics.ts";
-import { BASE, type Budget, RELAY, type ScenarioReport } from "../scenarios/scenario.ts";
+import {
+  BASE,
+  type Budget,
+  type FigureTable,
+  RELAY,
+  type ScenarioReport,
+} from "../scenarios/scenario.ts";
 import { percent, shown, table } from "./table.ts";
 
 const COLUMNS: { title: string; figure: FigureName }[] = [
@@ -14,9 +20,14 @@ const COLUMNS: { title: string; figure: FigureName }[] = [
 ];
 
 /** A scenario as tables for people, medians over the rounds. */
-export function scenarioText({ name, title, loads }: ScenarioReport): string {
+export function scenarioText({ name, title, loads, tables = [] }: ScenarioReport): string {
   const compared = loads.flatMap(comparisonText);
-  return [`## ${name}: ${title}`, ...loads.map(loadText), ...compared].join("\n\n");
+  return [
+    `## ${name}: ${title}`,
+    ...loads.map(loadText),
+    ...compared,
+    ...tables.map(tableText),
+  ].join("\n\n");
 }
 
 /** The relay against the older commit; nothing where there is none. */
@@ -55,6 +66,13 @@ function loadText(report: LoadReport): string {
     "generator cores",
   ];
   return table([titles, ...rows]);
+}
+
+function tableText({ title, columns, rows }: FigureTable): string {
+  return table([
+    [title, ...columns],
+    ...rows.map(({ name, figures }) => [name, ...figures.map(shown)]),
+  ]);
 }
 
 function medianOf(report: LoadReport, subject: string, figure: FigureName): number | null {

@@ -27,7 +27,7 @@ export default {
     const upstreamUrl = `http://127.0.0.1:${direct.port}`;
     const way = await startForwardWay(upstreamUrl);
     try {
-      const relay = await startRelay({ ...TEAM, proxy: way.proxy }, way.vars);
+      const relay = await startRelay({ ...TEAM, proxy: way.proxy }, { vars: way.vars });
       try {
         const { workerd, port, callers } = relay;
         const subjects: Subject[] = [

@@ -1,6 +1,6 @@
 import type { LoadGenerator } from "../host/load-generator.ts";
 import type { Population } from "../host/population.ts";
-import type { RelayHost } from "../host/relay.ts";
+import type { Furnishing, RelayHost } from "../host/relay.ts";
 import type { Caller } from "../load/job.ts";
 import type { LoadReport } from "../measure/rounds.ts";
 
@@ -32,6 +32,8 @@ export interface Effort {
   startUps: number;
   /** Part of the times for which costs are counted. */
   costScale: number;
+  /** How often the panel asks each of its questions. */
+  panelAsks: number;
 }
 
 /** What a scenario works with. */
@@ -42,8 +44,8 @@ export interface Bench {
   floor: Subject;
   /** The relay, and where two commits are compared the older one as `base`. */
   relays: Subject[];
-  /** Starts another relay of the same build, with other accounts and keys, and with further vars. */
-  startRelay(population: Population, vars?: Record<string, string>): Promise<RelayHost>;
+  /** Starts another relay of the same build, with other accounts and keys. */
+  startRelay(population: Population, further?: Furnishing): Promise<RelayHost>;
 }
 
 /** A figure that must not be passed. */
@@ -59,10 +61,18 @@ export interface Budget {
   spread: number | null;
 }
 
+/** Figures that are not those of a load, such as what one object bears. */
+export interface FigureTable {
+  title: string;
+  columns: string[];
+  rows: { name: string; figures: number[] }[];
+}
+
 export interface ScenarioReport {
   name: string;
   title: string;
   loads: LoadReport[];
+  tables?: FigureTable[];
   budgets: Budget[];
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type ChoiceInput, choose } from "../../src/accounts/choose.ts";
 import { AccountLoad } from "../../src/accounts/load.ts";
 import { Pool } from "../../src/accounts/pool.ts";
-import { LATER_SETTINGS, type RosterRow } from "../../src/accounts/roster-row.ts";
+import { roster } from "../objects/roster.ts";
 import type { Budget, Scenario } from "./scenario.ts";
 
 const ACCOUNTS = 1_000;
@@ -17,7 +17,7 @@ export default {
   title: `an account chosen among ${ACCOUNTS}, in this process`,
   order: 9,
   async run() {
-    const pool = new Pool(roster(), { canReachProxies: false, nearLimit: 0.9 });
+    const pool = new Pool(roster(ACCOUNTS), { canReachProxies: false, nearLimit: 0.9 });
     const fresh = (index: number) => ({ session: `session-${index}`, pinnedTo: null });
     const pinnedTo = pool.rows[ACCOUNTS / 2]?.id ?? null;
     return {
@@ -33,33 +33,6 @@ export default {
     };
   },
 } satisfies Scenario;
-
-/** Accounts of several weights, each with windows partly used: nothing is equal, so nothing is short. */
-function roster(): RosterRow[] {
-  return Array.from({ length: ACCOUNTS }, (_, index) => ({
-    ...LATER_SETTINGS,
-    id: randomUUID(),
-    name: `account-${index}`,
-    description: "",
-    tags: [],
-    kind: "api_key" as const,
-    enabled: true,
-    priority: 50,
-    weight: 1 + (index % 5),
-    hasProxy: false,
-    trouble: null,
-    coolDowns: [],
-    isSuspect: false,
-    isHalfOpen: false,
-    windows: { "5h": { status: "allowed", utilisation: (index % 80) / 100 } },
-    generation: 1,
-    sealedUnder: "",
-    createdAtMs: 0,
-    credentialExpiresAtMs: null,
-    profile: null,
-    revision: 1,
-  }));
-}
 
 function budget(
   what: string,

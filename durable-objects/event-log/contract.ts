@@ -63,3 +63,11 @@ export const CLOSE = {
     reason: "Nothing was acknowledged for too long. Resume after the last id.",
   },
 } as const;
+
+/** How often an event happened, for one reason where it is counted by reason. */
+export interface EventCount {
+  event: string;
+  /** Empty: it has none, or is not counted by it. */
+  reason: string;
+  times: number;
+}

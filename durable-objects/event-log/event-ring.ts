@@ -1,5 +1,6 @@
 import { LEVELS, rankOf } from "../../src/events/log-event.ts";
-import type { EventBatch, EventFilter, EventPage, StoredEvent } from "./contract.ts";
+import type { EventBatch, EventCount, EventFilter, EventPage, StoredEvent } from "./contract.ts";
+import { EventCounts } from "./event-counts.ts";
 
 /** The ring keeps this many events, and at most so many more until the oldest go, all at once. */
 export const KEEP_EVENTS = 50_000;
@@ -21,6 +22,7 @@ export class EventRing {
   readonly #storage: DurableObjectStorage;
   readonly #sql: SqlStorage;
   readonly #now: () => number;
+  readonly #counts: EventCounts;
   #oldestId = 0;
   #newestId = 0;
   #hasAlarm = false;
@@ -47,6 +49,7 @@ export class EventRing {
         at_ms INTEGER NOT NULL
       ) WITHOUT ROWID;
     `);
+    this.#counts = new EventCounts(storage.sql);
     this.#readEnds();
   }
 
@@ -88,6 +91,7 @@ export class EventRing {
           JSON.stringify(event.detail),
         );
       }
+      this.#counts.add(events);
       return true;
     });
     if (!isNew || events.length === 0) return isNew;
@@ -96,6 +100,11 @@ export class EventRing {
     const kept = this.#newestId - this.#oldestId + 1;
     if (kept >= KEEP_EVENTS + PRUNE_EVENTS) this.#forgetBefore(this.#newestId - KEEP_EVENTS + 1);
     return true;
+  }
+
+  /** How often each event happened, also those that the ring has forgotten. */
+  counts(): EventCount[] {
+    return this.#counts.read();
   }
 
   /** A page, the newest first. @param before only events with a smaller id; null: from the newest */

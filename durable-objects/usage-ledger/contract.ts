@@ -62,6 +62,15 @@ export interface GroupSums {
   sums: Sums;
 }
 
+/** Sums over everything that a ledger ever counted. */
+export interface LifetimeSums {
+  /** Empty where none served. */
+  accountId: string;
+  /** As the price table names it, or `other`. */
+  model: string;
+  sums: Sums;
+}
+
 /** What is shown of a key's use: without outcomes and times. */
 export type KeySums = { key_id: string } & Pick<Sums, KeySumColumn>;
 

@@ -8,20 +8,24 @@ import type {
   LedgerBatch,
   LedgerReach,
   LedgerRequest,
+  LifetimeSums,
   RecentQuery,
   Sums,
   TrendQuery,
   UsageFilter,
   UsageRange,
 } from "./contract.ts";
+import { Lifetime } from "./lifetime.ts";
 import { Recent } from "./recent.ts";
-import { Rollups } from "./rollups.ts";
+import { type Addition, Rollups } from "./rollups.ts";
 import { HOUR_MS, SCHEMA_STEPS } from "./schema.ts";
 
 /** Often enough that a day is folded soon after its end; it costs a write a time. */
 const TIDY_EVERY_MS = HOUR_MS;
 /** Meters deliver within seconds: by then hardly anything of a day that is over is still to come. */
 const FOLD_AFTER_MS = HOUR_MS;
+const EVER: UsageRange = { fromMs: 0, toMs: Number.MAX_SAFE_INTEGER };
+const ALL: UsageFilter = { keyId: null, accountId: null, model: null };
 
 export type LedgerStorage = Pick<
   DurableObjectStorage,
@@ -35,6 +39,7 @@ export class Ledger {
   readonly #retention: () => LedgerRetention;
   readonly #rollups: Rollups;
   readonly #recent: Recent;
+  readonly #lifetime: Lifetime;
   #isAlarmSet = false;
 
   constructor(storage: LedgerStorage, now: () => number, retention: () => LedgerRetention) {
@@ -44,6 +49,7 @@ export class Ledger {
     migrate(storage, SCHEMA_STEPS);
     this.#rollups = new Rollups(storage.sql);
     this.#recent = new Recent(storage.sql);
+    this.#lifetime = new Lifetime(() => this.#rollups.sums(EVER, ALL, ["account_id", "model"]));
   }
 
   /**
@@ -51,12 +57,12 @@ export class Ledger {
    * one number a key says which were counted. All of a batch is taken, or nothing.
    */
   async take({ keyId, facts }: LedgerBatch): Promise<void> {
-    this.#storage.transactionSync(() => {
+    const additions = this.#storage.transactionSync((): Addition[] => {
       const counted = this.#countedOf(keyId);
       const fresh = facts.filter(({ seq }) => seq > counted);
       const last = fresh.at(-1);
-      if (last === undefined) return;
-      this.#rollups.add(keyId, fresh);
+      if (last === undefined) return [];
+      const added = this.#rollups.add(keyId, fresh);
       this.#recent.add(keyId, fresh);
       this.#storage.sql.exec(
         `INSERT INTO sources (key_id, counted_seq) VALUES (?1, ?2)
@@ -64,7 +70,9 @@ export class Ledger {
         keyId,
         last.seq,
       );
+      return added;
     });
+    for (const { accountId, model, sums } of additions) this.#lifetime.add(accountId, model, sums);
     this.#recent.pruneIfLong(() => this.#retention());
     await this.#ensureAlarm();
   }
@@ -79,6 +87,11 @@ export class Ledger {
 
   keySums(query: KeySumsQuery): KeySums[] {
     return this.#rollups.keySums(query);
+  }
+
+  /** Sums over everything that was ever counted, by account and listed model. */
+  lifetime(): LifetimeSums[] {
+    return this.#lifetime.read();
   }
 
   trend(query: TrendQuery): Sums[] {

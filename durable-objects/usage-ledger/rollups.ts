@@ -34,7 +34,7 @@ const ADD_TO: Record<Rollup, string> = {
 };
 
 /** What a batch adds to one row of each table. */
-interface Addition {
+export interface Addition {
   hourMs: number;
   accountId: string;
   model: string;
@@ -65,8 +65,10 @@ export class Rollups {
     this.#foldedUntilMs = row?.folded_until_ms ?? 0;
   }
 
-  add(keyId: string, facts: readonly LedgerFact[]): void {
-    for (const { hourMs, accountId, model, sums } of additionsOf(facts)) {
+  /** @returns what was added */
+  add(keyId: string, facts: readonly LedgerFact[]): Addition[] {
+    const additions = additionsOf(facts);
+    for (const { hourMs, accountId, model, sums } of additions) {
       const values = SUM_COLUMNS.map((column) => sums[column]);
       const addTo = (overAll: Rollup, ofKey: Rollup, startMs: number) => {
         this.#sql.exec(ADD_TO[overAll], startMs, accountId, model, ...values);
@@ -76,6 +78,7 @@ export class Rollups {
       // Its day was summed up without it.
       if (hourMs < this.#foldedUntilMs) addTo("days", "key_days", dayOf(hourMs));
     }
+    return additions;
   }
 
   reach(): LedgerReach {

@@ -7,6 +7,7 @@ import { examples, PROGRAM } from "./command-context.ts";
 import { type ExitCode, exitCodes, Failure } from "./failure.ts";
 import { keyCommands } from "./keys.ts";
 import { logsCommand } from "./logs.ts";
+import { priceCommands } from "./prices.ts";
 import { refuseSecrets } from "./secret-guard.ts";
 import { statusCommand } from "./status.ts";
 import { say } from "./terminal.ts";
@@ -48,6 +49,7 @@ export function makeProgram(): Command {
   statusCommand(program);
   accountCommands(program);
   keyCommands(program);
+  priceCommands(program);
   adminCommands(program);
   logsCommand(program);
   return program;

@@ -9,12 +9,10 @@ import { Stop } from "../host/stop.ts";
 const UNREADABLE = {
   ENCRYPTION_KEY_PREVIOUS: "",
   FORWARD_PROXY_SECRET: "0123456789abcdef".repeat(2),
+  METRICS_TOKEN: "0123456789abcdef".repeat(2),
   UPSTASH_REDIS_REST_URL: "https://redis.invalid",
   UPSTASH_REDIS_REST_TOKEN: "unknown",
 };
-
-/** The secrets that some settings need and that only the operator has. */
-export type OperatorSecret = keyof typeof UNREADABLE;
 
 /** A Worker that wrangler.toml describes. */
 export interface Target {

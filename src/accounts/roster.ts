@@ -1,5 +1,11 @@
 import type { RosterSnapshot } from "../../durable-objects/fleet.ts";
 import { callObject } from "../durable-call.ts";
+import {
+  LISTED_PRICES,
+  PriceList,
+  type Prices,
+  parseOperatorPrice,
+} from "../upstream/price-list.ts";
 import { Pool, type PoolPolicy } from "./pool.ts";
 import { parseRosterRow, type RosterRow } from "./roster-row.ts";
 
@@ -29,6 +35,8 @@ export class Roster {
   readonly #policy: PoolPolicy;
   readonly #now: () => number;
   #pool: Pool | null = null;
+  #prices: Prices = LISTED_PRICES;
+  #isLedgerWatched = false;
   /** Of the snapshot that the pool was made from; null: read it whole. */
   #version: number | null = null;
   #readAtMs = Number.NEGATIVE_INFINITY;
@@ -68,6 +76,16 @@ export class Roster {
     }
   }
 
+  /** What requests cost, as the snapshot in use says: a request that is served has read one. */
+  get prices(): Prices {
+    return this.#prices;
+  }
+
+  /** Whether someone reads the usage ledger these minutes, as the snapshot in use says. */
+  get isLedgerWatched(): boolean {
+    return this.#isLedgerWatched;
+  }
+
   /** A newer pool than the one in hand, for a request that found no account in it; else null. */
   async newerPool(): Promise<Pool | null> {
     if (this.#now() - this.#readAtMs < LOOK_AGAIN_MS) return null;
@@ -95,12 +113,16 @@ export class Roster {
 
   async #read(): Promise<Pool> {
     const known = this.#version;
-    const { version, rows } = await callObject(this.#fleet, (fleet) => fleet.snapshot(known));
+    const { version, rows, prices, isLedgerWatched } = await callObject(this.#fleet, (fleet) =>
+      fleet.snapshot(known),
+    );
     this.#readAtMs = this.#now();
+    this.#isLedgerWatched = isLedgerWatched;
     if (rows !== null || this.#pool === null) {
       this.#pool = new Pool((rows ?? []).map(parseRosterRow), this.#policy);
       this.#version = version;
     }
+    if (prices !== null) this.#prices = new PriceList(prices.map(parseOperatorPrice));
     return this.#pool;
   }
 }

@@ -17,6 +17,7 @@ import { keyBatchRoutes } from "./key-batch.ts";
 import { keyRoutes } from "./keys.ts";
 import { ledgerRequestRoutes } from "./ledger-requests.ts";
 import { logRoutes } from "./logs.ts";
+import { priceRoutes } from "./prices.ts";
 import { loginSchema, readBody } from "./requests.ts";
 import {
   adminGate,
@@ -120,6 +121,7 @@ adminApi.route("/admin/requests", ledgerRequestRoutes);
 adminApi.route("/admin", usageRoutes);
 adminApi.route("/admin/encryption-key", encryptionKeyRoutes);
 adminApi.route("/admin/logs", logRoutes);
+adminApi.route("/admin/prices", priceRoutes);
 
 adminApi.notFound((c) =>
   failure(

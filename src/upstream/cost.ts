@@ -1,5 +1,6 @@
 import { canonicalModel } from "./model-names.ts";
-import { findPrice, type PriceRow, priceIdOf, type Ratio } from "./prices.ts";
+import { LISTED_PRICES, type Prices } from "./price-list.ts";
+import { type PriceRow, priceIdOf, type Ratio } from "./prices.ts";
 import { type IterationUsage, noTokens, type TokenCounts, type UsageReading } from "./usage.ts";
 
 /** $10 per 1000 searches. Web fetches have no fee of their own. */
@@ -120,14 +121,19 @@ function amountOf(tokens: TokenCounts, row: PriceRow, ratios: readonly Ratio[]):
 }
 
 /**
- * The list price of one answer, in integer nano-dollars, at a time in epoch milliseconds.
+ * The price of one answer, in integer nano-dollars, at a time in epoch milliseconds.
  * The model that answered decides; `requestedModel` stands in where the answer names none.
  * The arithmetic is exact, and the total stops at `Number.MAX_SAFE_INTEGER` (some $9 million).
  * A prompt over a row's threshold puts its whole line, output too, at the long-prompt prices.
  */
-export function costOf(reading: UsageReading, requestedModel: string, atMs: number): Cost {
+export function costOf(
+  reading: UsageReading,
+  requestedModel: string,
+  atMs: number,
+  prices: Prices = LISTED_PRICES,
+): Cost {
   const model = reading.model ?? requestedModel;
-  const own = findPrice(model, atMs).row;
+  const own = prices.find(model, atMs).row;
   const lines: CostLine[] = [];
   let total = 0n;
   let priceKnown = true;
@@ -141,7 +147,7 @@ export function costOf(reading: UsageReading, requestedModel: string, atMs: numb
     for (const kind of Object.keys(tokens) as (keyof TokenCounts)[]) {
       tokens[kind] += item.tokens[kind];
     }
-    const { row, known } = findPrice(item.model, atMs);
+    const { row, known } = prices.find(item.model, atMs);
     const { ratios, listed } = ratiosFor(reading, row, row === own);
     if (!known || !listed) priceKnown = false;
     addLine(item.kind, item.model, row, amountOf(item.tokens, row, ratios));

@@ -26,6 +26,8 @@ export interface PriceRow extends TokenPrices {
   readonly fast?: Ratio;
   /** Multiplies every token price for US-only inference. Absent: the model has no such choice. */
   readonly geoUs?: Ratio;
+  /** Only of an operator's price, which can be set anew for the same day. */
+  readonly revision?: number;
 }
 
 const nanoDollarsPerToken = 1000; // of $1 per million tokens
@@ -131,7 +133,13 @@ export function findPrice(model: string, atMs: number): { row: PriceRow; known: 
   return row === undefined ? { row: defaultPrice, known: false } : { row, known: true };
 }
 
-/** Names a row for good: `claude-opus-5@2024-01-01`. */
-export function priceIdOf(row: PriceRow): string {
-  return `${row.modelId}@${row.effectiveFrom}`;
+/** The name that the table lists a model under, or null where it does not. */
+export function listedModel(model: string): string | null {
+  const name = canonicalModel(model);
+  return rowsByModel.has(name) ? name : null;
+}
+
+/** Names a row for good: `claude-opus-5@2024-01-01`, an operator's with its revision behind a `#`. */
+export function priceIdOf({ modelId, effectiveFrom, revision }: PriceRow): string {
+  return `${modelId}@${effectiveFrom}${revision === undefined ? "" : `#${revision}`}`;
 }

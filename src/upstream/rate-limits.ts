@@ -211,7 +211,8 @@ function countsFor(name: string, family: string): boolean {
   return word === "oi" ? OVERAGE_INCLUDED.includes(family) : word === family;
 }
 
-function isLive({ resetAtMs }: WindowState, nowMs: number): boolean {
+/** Whether a window has not ended. */
+export function isLive({ resetAtMs }: WindowState, nowMs: number): boolean {
   return resetAtMs === undefined || resetAtMs > nowMs;
 }
 

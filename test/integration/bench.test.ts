@@ -10,7 +10,7 @@ import { objectTotal, pricePerMillion, usagePerRequest } from "../../bench/cost/
 import { MessageReader } from "../../bench/http/message-reader.ts";
 import { isMet } from "../../bench/report/scenario-text.ts";
 import { scenarios } from "../../bench/scenarios/registry.ts";
-import type { Budget, ScenarioReport } from "../../bench/scenarios/scenario.ts";
+import type { Budget, FigureTable, ScenarioReport } from "../../bench/scenarios/scenario.ts";
 import { EVENT_BYTES, streamEvents } from "../../bench/upstream/answers.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -28,6 +28,10 @@ async function bench<T>(...flags: string[]): Promise<{ printed: string; written:
   return { printed: stdout, written: JSON.parse(readFileSync(out, "utf8")) as T };
 }
 
+function tableOf(reports: ScenarioReport[], scenario: string): FigureTable["rows"] {
+  return reports.find(({ name }) => name === scenario)?.tables?.[0]?.rows ?? [];
+}
+
 describe.skipIf(process.platform !== "linux")("npm run bench", () => {
   test("runs every scenario, and each has its figures and its budgets", async () => {
     const { printed, written } = await bench<{
@@ -35,12 +39,22 @@ describe.skipIf(process.platform !== "linux")("npm run bench", () => {
       scenarios: ScenarioReport[];
     }>();
     const names = (await scenarios()).map(({ name }) => name);
-    expect(names).toEqual(expect.arrayContaining(["json", "long", "burst", "paced", "pool"]));
+    expect(names).toEqual(
+      expect.arrayContaining(["json", "long", "burst", "paced", "pool", "panel", "saturation"]),
+    );
     expect(written.scenarios.map(({ name }) => name)).toEqual(["build", ...names]);
-    for (const { name, loads, budgets } of written.scenarios) {
-      expect(budgets.length, name).toBeGreaterThan(0);
+    for (const { name, loads, tables = [], budgets } of written.scenarios) {
+      expect(budgets.length + tables.length, name).toBeGreaterThan(0);
       for (const { what, figure } of budgets)
         expect(figure, `${name}: ${what}`).toBeTypeOf("number");
+      for (const { title, columns, rows } of tables) {
+        expect(rows.length, title).toBeGreaterThan(0);
+        for (const { name: row, figures } of rows) {
+          expect(figures, `${title}, ${row}`).toHaveLength(columns.length);
+          expect(figures.every(Number.isFinite), `${title}, ${row}`).toBe(true);
+          expect(printed).toContain(row);
+        }
+      }
       for (const { load, subjects } of loads) {
         expect(subjects.length, load).toBeGreaterThan(1);
         for (const { subject, rounds } of subjects) {
@@ -56,6 +70,10 @@ describe.skipIf(process.platform !== "linux")("npm run bench", () => {
     const { environment } = written;
     expect(environment).toMatchObject({ node: process.versions.node, cores: expect.any(Number) });
     expect(environment.workerd).toMatch(/^1\.\d{8}\./);
+    expect(tableOf(written.scenarios, "panel")).toHaveLength(5);
+    const [oneKey] = tableOf(written.scenarios, "saturation");
+    // A key's requests that come at once share calls to its meter.
+    expect(oneKey?.figures.at(-1)).toBeLessThan(2);
     const budgets = written.scenarios.flatMap((scenario) => scenario.budgets);
     expect([...printed.matchAll(/^(?:met|NOT MET) /gm)]).toHaveLength(budgets.length);
   });

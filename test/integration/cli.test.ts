@@ -464,6 +464,9 @@ test("no flag takes a secret, and a secret among the arguments is refused unrepe
     "--active-for",
     "--add-tag",
     "--allow-model",
+    "--cache-read",
+    "--cache-write",
+    "--cache-write-hour",
     "--category",
     "--concurrency",
     "--count",
@@ -476,6 +479,7 @@ test("no flag takes a secret, and a secret among the arguments is refused unrepe
     "--family-cost",
     "--from",
     "--grace",
+    "--input",
     "--level",
     "--limit",
     "--max-concurrency",
@@ -663,4 +667,71 @@ test("an account's place in the pool is set by flags, and explain tells which on
   expect(await cli(["accounts", "update", "fast", "--weight", "0"])).toMatchObject({ exitCode: 2 });
   await cli(["accounts", "remove", "fast", "--yes"]);
   await cli(["accounts", "remove", "slow", "--yes"]);
+});
+
+test("prices: a price that is set counts for the next request, not for those before, until it is removed", async () => {
+  await relay.addApiKeyAccount("priced");
+  const key = await relay.createKey({ name: "priced" });
+  const model = "claude-haiku-4-5";
+  const NANO = 1e9;
+  /** Sends a message. @returns what it cost, and what upstream billed, in tokens */
+  const spend = async () => {
+    const before = await relay.usage(key);
+    const billed = relay.fake.ledger.totals().bill;
+    await (await relay.message(key, { model })).text();
+    const after = await relay.settledUsage(key);
+    const { bill } = relay.fake.ledger.totals();
+    const costOf = ({ usage }: typeof after) => Math.round((usage.total.cost ?? 0) * NANO);
+    return {
+      cost: costOf(after) - costOf(before),
+      input: bill.inputTokens - billed.inputTokens,
+      output: bill.outputTokens - billed.outputTokens,
+    };
+  };
+  const listed = await spend();
+  expect(listed.output).toBeGreaterThan(0);
+  expect(listed.cost).toBe(listed.input * 1_000 + listed.output * 5_000);
+
+  expect((await cli(["prices", "list"])).stderr).toContain("No price of your own");
+  const dollars = ["--input", "2", "--output", "7.5"];
+  const cache = ["--cache-write", "2.5", "--cache-write-hour", "4", "--cache-read", "0.2"];
+  const tooDear = await cli([
+    "prices",
+    "set",
+    model,
+    "--input",
+    "20",
+    ...dollars.slice(2),
+    ...cache,
+  ]);
+  expect(tooDear).toMatchObject({ exitCode: 1, stdout: "" });
+  expect(tooDear.stderr).toContain("input would be more than 10 times");
+  const noAmount = await cli([
+    "prices",
+    "set",
+    model,
+    "--input",
+    "-2",
+    ...dollars.slice(2),
+    ...cache,
+  ]);
+  expect(noAmount).toMatchObject({ exitCode: 2, stdout: "" });
+  expect(noAmount.stderr).toContain("--input takes dollars");
+  const done = await cli(["prices", "set", model, ...dollars, ...cache, "--from", "2026-01-01"]);
+  expect(done.stdout).toBe("The price of claude-haiku-4-5 is set from 2026-01-01 on.\n");
+  expect((await cli(["prices", "list"])).stdout).toMatch(
+    /claude-haiku-4-5 +2026-01-01 +2 +7\.5 +2\.5 +4 +0\.2 +you\n/,
+  );
+  expect((await cli(["prices", "list", "--all"])).stdout).toMatch(/default .* the relay\n/);
+  const own = await spend();
+  expect(own.cost).toBe(own.input * 2_000 + own.output * 7_500);
+
+  await relay.restart({ how: "kill" });
+  const later = await spend();
+  expect(later.cost).toBe(later.input * 2_000 + later.output * 7_500);
+
+  expect((await cli(["prices", "remove", model, "--from", "2026-01-01"])).exitCode).toBe(0);
+  const again = await spend();
+  expect(again.cost).toBe(again.input * 1_000 + again.output * 5_000);
+  expect((await cli(["prices", "remove", model, "--from", "2026-01-01"])).exitCode).toBe(1);
 });

@@ -250,6 +250,7 @@ describe("wrangler.toml, the generated types and the code agree", () => {
       const optional = [
         "ENCRYPTION_KEY_PREVIOUS",
         "FORWARD_PROXY_SECRET",
+      "METRICS_TOKEN",
         "UPSTASH_REDIS_REST_TOKEN",
         "UPSTASH_REDIS_REST_URL",
       ];
@@ -269,7 +270,7 @@ describe("wrangler.toml, the generated types and the code agree", () => {
     expect([...used].filter((name) => !known.has(name))).toEqual([]);
     expect(bindings.filter((name) => !used.has(name))).toEqual([]);
     const entry = readFileSync(join(root, "src/index.ts"), "utf8");
-    expect(namesOf("").classes.filter((name) => !entry.includes(name))).toEqual([]);
+    expect(namesOf("").classes.filter((name: string) => !entry.includes(name))).toEqual([]);
   });
 
   test("only preview's own counts and addresses differ from production's", () => {

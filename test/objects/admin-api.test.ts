@@ -1,4 +1,4 @@
-import { reset, runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { decodeJwt, SignJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -615,5 +615,107 @@ test("a route that does not exist, and a body that is too large, are said to be 
   expect(await ask("POST", "/api-keys", large)).toMatchObject({
     status: 413,
     error: "body_too_large",
+  });
+});
+
+describe("the operator's prices", () => {
+  const dollars = { input: 4, output: 20, cacheWrite5m: 5, cacheWrite1h: 8, cacheRead: 0.4 };
+  const opus = { model: "claude-opus-5-20260101", effectiveFrom: "2027-01-01", ...dollars };
+  const set = (body: object) => ask("PUT", "/prices", body);
+  const listed = async () => (await ask("GET", "/prices")).data;
+
+  test("are set, take each other's place under a name of their own, outlast their object, and go", async () => {
+    const first = await set(opus);
+    expect(first.data).toMatchObject({
+      ...{ ...dollars, model: "claude-opus-5", effectiveFrom: "2027-01-01", longPrompt: null },
+      ...{ fastFactor: 2, usFactor: 1.1 },
+      id: expect.stringMatching(/^claude-opus-5@2027-01-01#\d+$/),
+    });
+    const second = await set({ ...opus, input: 4.5 });
+    expect(second.data.id).not.toBe(first.data.id);
+    const longPrompt = { thresholdTokens: 1_000, ...dollars };
+    const unknown = await set({ model: "my-model", ...dollars, longPrompt });
+    expect(unknown.data).toMatchObject({ longPrompt, fastFactor: null, usFactor: null });
+    expect(unknown.data.effectiveFrom).toBe(new Date().toISOString().slice(0, 10));
+    await evictDurableObject(env.FLEET.getByName("fleet"));
+    const { prices, listed: builtIn, standIn } = await listed();
+    expect(prices).toEqual([second.data, unknown.data]);
+    expect(builtIn).toContainEqual(
+      expect.objectContaining({ id: "claude-opus-5@2024-01-01", input: 5, setAt: null }),
+    );
+    expect(standIn).toMatchObject({ id: "default@2024-01-01", output: 25 });
+    const where = "/prices?model=claude-opus-5&effectiveFrom=2027-01-01";
+    expect((await ask("DELETE", where)).data).toEqual({ removed: true });
+    expect(await ask("DELETE", where)).toMatchObject({ status: 404, error: "not_found" });
+    expect((await set(opus)).data.id > second.data.id).toBe(true);
+  });
+
+  test.each([
+    [{ ...opus, input: -1 }, "input must be at least 0"],
+    [{ ...opus, input: "4" }, "input must be number"],
+    [{ ...opus, cacheRead: 0.00001 }, "cacheRead has more than three decimals"],
+    [{ ...opus, output: 100_001, force: true }, "output must be at most 100000"],
+    [{ ...opus, effectiveFrom: "2027-02-31" }, "effectiveFrom is no day such as"],
+    [{ ...opus, effectiveFrom: "tomorrow" }, "effectiveFrom is no day such as"],
+    [{ ...opus, model: "a\nb" }, "model is no name of a model"],
+    [{ ...opus, model: "m".repeat(101) }, "model is no name of a model"],
+    [{ ...opus, model: "default" }, "the stand-in for unknown models is fixed"],
+    [{ model: "claude-opus-5", input: 1 }, "output is missing"],
+    [{ ...opus, price: 1 }, "price is not a field here"],
+  ])("%o is refused: %s", async (body, message) => {
+    const refused = await set(body);
+    expect(refused).toMatchObject({ status: 400, error: "bad_request" });
+    expect(refused.message).toContain(message);
+    expect((await listed()).prices).toEqual([]);
+  });
+
+  test.each([
+    ["ten times", { input: 50.001 }, "input would be"],
+    ["a tenth", { cacheRead: 0.049 }, "cacheRead would be"],
+    ["nothing", { output: 0 }, "output would be"],
+    ["ten times, of an unknown model", { model: "my-model", output: 251 }, "default@2024-01-01"],
+  ])("a price beyond %s is taken only by force", async (_, patch, words) => {
+    const refused = await set({ ...opus, ...patch });
+    expect(refused).toMatchObject({ status: 400, error: "bad_request" });
+    expect(refused.message).toContain(words);
+    expect((await listed()).prices).toEqual([]);
+    expect((await set({ ...opus, ...patch, force: true })).status).toBe(200);
+  });
+
+  test("just ten times, and just a tenth, need none", async () => {
+    expect((await set({ ...opus, input: 50, cacheRead: 0.05 })).status).toBe(200);
+  });
+
+  test("leave a line in the audit trail, with what was there before", async () => {
+    await set(opus);
+    await set({ ...opus, input: 500, force: true });
+    await ask("DELETE", "/prices?model=claude-opus-5&effectiveFrom=2027-01-01");
+    const { entries } = (await ask("GET", "/audit")).data;
+    const price = (input: number) => expect.objectContaining({ ...dollars, input });
+    const act = { target: "claude-opus-5@2027-01-01", outcome: "done", actor: "admin" };
+    expect(entries).toMatchObject([
+      { ...act, action: "price.remove", detail: { before: price(500), after: null } },
+      {
+        ...act,
+        action: "price.set",
+        detail: { before: price(4), after: price(500), forced: true },
+      },
+      { ...act, action: "price.set", detail: { before: null, after: price(4), forced: false } },
+    ]);
+  });
+
+  test("are two hundred at the most; those that are there can still be changed", async () => {
+    await set({ ...opus, model: "model-0" });
+    await runInDurableObject(env.FLEET.getByName("fleet"), (_, { storage }) => {
+      for (let nth = 1; nth < 200; nth += 1) {
+        storage.sql.exec(
+          `INSERT INTO prices SELECT ?, effective_from, revision, row FROM prices
+           WHERE model_id = 'model-0'`,
+          `model-${nth}`,
+        );
+      }
+    });
+    expect(await set(opus)).toMatchObject({ status: 409, error: "conflict" });
+    expect((await set({ ...opus, model: "model-7", input: 3 })).status).toBe(200);
   });
 });

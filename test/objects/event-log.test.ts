@@ -250,6 +250,48 @@ async function live(query = "", options: { acks?: boolean; token?: string } = {}
 const range = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, index) => from + index);
 
+describe("how often things happened", () => {
+  const countsOf = async () =>
+    Object.fromEntries(
+      (await log().counts()).map(({ event, reason, times }) => [`${event} ${reason}`, times]),
+    );
+
+  test("is counted once a batch, by cause where that is a word, and outlasts the ring", async () => {
+    const refused = (reason: string, more = {}) =>
+      event("request.refused", "info", { reason, ...more });
+    const batch = {
+      source: "s",
+      number: 1,
+      events: [
+        refused("key_unknown"),
+        refused("key_unknown", { repeated: 40 }),
+        refused("key_disabled"),
+        event("request.refused", "info", { repeated: 3 }),
+        event("account.refreshed"),
+        event("account.cooling_down", "warn", { reason: "anything that upstream said" }),
+      ],
+    };
+    await log().append(batch);
+    await evictDurableObject(stub());
+    await log().append(batch);
+    await append(refused("key_disabled"));
+    const counted = {
+      "request.refused key_unknown": 41,
+      "request.refused key_disabled": 2,
+      "request.refused ": 3,
+      "account.refreshed ": 1,
+      "account.cooling_down ": 1,
+    };
+    expect(await countsOf()).toEqual(counted);
+    await runInDurableObject(stub(), (_, { storage }) => {
+      storage.sql.exec("UPDATE events SET at_ms = 0");
+    });
+    await runDurableObjectAlarm(stub());
+    expect(await idsOf()).toEqual([7]);
+    expect(await countsOf()).toEqual(counted);
+  });
+});
+
 describe("the live log", () => {
   test("begins with what is new; after an id, with everything behind it; then goes on", async () => {
     await append(...numbered(1, 250));

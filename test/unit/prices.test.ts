@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { costOf, nanoDollarsToUsd } from "../../src/upstream/cost.ts";
+import { type OperatorPrice, PriceList } from "../../src/upstream/price-list.ts";
 import { findPrice, priceTable } from "../../src/upstream/prices.ts";
 import {
   emptyReading,
@@ -112,6 +113,48 @@ describe("a price holds from its day on", () => {
     expect(cost("gpt-9", turn).priceId).toBe("default@2024-01-01");
     const ids = priceTable.map((row) => `${row.modelId}@${row.effectiveFrom}`);
     expect(new Set(ids).size).toBe(ids.length);
+  });
+});
+
+describe("an operator's price counts in place of the built-in one", () => {
+  const set = (
+    modelId: string,
+    effectiveFrom: string,
+    input: number,
+    more = {},
+  ): OperatorPrice => ({
+    ...{ modelId, effectiveFrom, input, output: 5 * input, write5m: 2 * input, write1h: 3 * input },
+    ...{ read: 100, revision: 7, ...more },
+  });
+  const list = new PriceList([
+    set("claude-sonnet-5-5", "2026-09-01", 1000),
+    set("claude-sonnet-5-5", "2026-11-22", 4000, { fast: { numerator: 3, denominator: 1 } }),
+    set("gpt-9", "2026-11-01", 2000),
+    set("claude-opus-5", "2027-01-01", 1),
+  ]);
+  const by = (model: string, at: string, more: Partial<UsageReading> = {}) =>
+    costOf(reading(model, turn, more), model, Date.parse(at), list);
+
+  test.each([
+    // Before its day the table counts; from then on it does not, though a row of its own begins later.
+    ["claude-sonnet-5-5", "2026-08-31T23:59:59.999Z", 30_020_000, "claude-sonnet-5-5@2024-01-01"],
+    ["claude-sonnet-5-5", "2026-09-01T00:00:00Z", 19_510_000, "claude-sonnet-5-5@2026-09-01#7"],
+    ["claude-sonnet-5-5", "2026-11-21T23:59:59Z", 19_510_000, "claude-sonnet-5-5@2026-09-01#7"],
+    ["claude-sonnet-5-5-20260901", today, 66_040_000, "claude-sonnet-5-5@2026-11-22#7"],
+    ["gpt-9", today, 35_020_000, "gpt-9@2026-11-01#7"],
+    ["claude-opus-5", today, 75_050_000, "claude-opus-5@2024-01-01"],
+  ])("%s at %s: %i, %s", (model, at, nanoDollars, priceId) => {
+    expect(by(model, at)).toMatchObject({ nanoDollars, priceId, priceKnown: true });
+  });
+
+  test("with its own multipliers, and for an advisor too; other models are not touched", () => {
+    expect(by("claude-sonnet-5-5", today, { speed: "fast" }).nanoDollars).toBe(198_120_000);
+    const iterations = [
+      iteration("message", null, turn),
+      iteration("advisor_message", "gpt-9", [100, 10, 0, 0, 0]),
+    ];
+    expect(by("claude-haiku-4-5", today, { iterations }).nanoDollars).toBe(15_310_000);
+    expect(by("gpt-8", today)).toMatchObject({ nanoDollars: 75_050_000, priceKnown: false });
   });
 });
 

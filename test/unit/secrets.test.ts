@@ -129,6 +129,8 @@ describe("the configuration", () => {
     ["RATE_LIMIT_HEADERS", "hide"],
     ["LOG_LEVEL", "loud"],
     ["FORWARD_PROXY_URL", "socks5://x"],
+    ["METRICS_TOKEN", "short"],
+    ["METRICS_TOKEN", "ab".repeat(32)],
   ] as const)("%s = %j is refused by name", (name, value) => {
     expect(problemsOf({ [name]: value })).toEqual([name]);
   });
