@@ -18,7 +18,13 @@ import { projectDir, quietWranglerEnv, wranglerScript } from "./project.ts";
 import { errorCode, Stop } from "./stop.ts";
 
 /** What goes into the bundle. A folder's own time changes when a file in it is removed. */
-const SOURCES = ["src", "durable-objects", "wrangler.toml", "package.json"];
+const SOURCES = [
+  "src",
+  "durable-objects",
+  "forward-proxy/src/contract.ts",
+  "wrangler.toml",
+  "package.json",
+];
 const BUNDLE_DIR = "dist/worker";
 const ENTRY_MODULE = "index.js";
 const OPTIONS_FILE = "miniflare-options.json";

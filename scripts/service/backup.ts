@@ -53,8 +53,8 @@ export async function backUp({ stateDir, file, withSecrets, print }: BackupOptio
   if (!hasData(stateDir) && !existsSync(secretsPath(stateDir))) {
     throw new Stop(`${stateDir} holds no relay's state: there is nothing to back up.`);
   }
-  // On the same disk, where a copy may cost nothing.
-  const draft = mkdtempSync(`${stateDir}.backup-`);
+  // On the same disk, where a copy may cost nothing; beside the folder nothing may be writable.
+  const draft = mkdtempSync(join(stateDir, ".backup-"));
   try {
     const content = join(draft, "content");
     const pausedMs = await copyState(stateDir, content, withSecrets);

@@ -8,7 +8,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { STORE_DIR } from "../host/project.ts";
 import { hasData, readSecrets, secretsPath } from "../host/secrets-file.ts";
 import { lockState, runningRelay } from "../host/state-lock.ts";
@@ -54,11 +54,11 @@ export async function restore({
       `${stateDir} holds a relay's state; nothing was changed. To put the backup in its place, and what is there aside: npm run service:restore -- --replace FILE\nOr restore into another folder: RELAY_STATE_DIR=… npm run service:restore -- FILE`,
     );
   }
-  mkdirSync(dirname(stateDir), { recursive: true });
-  const draft = mkdtempSync(`${stateDir}.restore-`);
+  const isNew = !existsSync(stateDir);
+  mkdirSync(stateDir, { recursive: true, mode: DIR_MODE });
+  const draft = mkdtempSync(join(stateDir, ".restore-"));
   try {
     const manifest = unpack(source, draft);
-    mkdirSync(stateDir, { recursive: true, mode: DIR_MODE });
     const lock = await lockState(stateDir);
     try {
       const aside = exchange(stateDir, join(draft, "content"));
@@ -67,6 +67,9 @@ export async function restore({
     } finally {
       lock.release();
     }
+  } catch (error) {
+    if (isNew) rmSync(stateDir, { recursive: true, force: true });
+    throw error;
   } finally {
     rmSync(draft, { recursive: true, force: true });
   }
@@ -108,7 +111,7 @@ function exchange(stateDir: string, content: string): string | null {
   );
   let aside: string | null = null;
   if (old.length > 0) {
-    aside = mkdtempSync(`${stateDir}.before-restore-`);
+    aside = mkdtempSync(join(stateDir, "before-restore-"));
     for (const name of old) renameSync(join(stateDir, name), join(aside, name));
   }
   for (const name of fresh) renameSync(join(content, name), join(stateDir, name));
