@@ -10,6 +10,8 @@ COPY wrangler.toml tsconfig.base.json tsconfig.json ./
 COPY src src
 COPY durable-objects durable-objects
 COPY scripts scripts
+COPY admin-pages/index.html admin-pages/vite.config.ts admin-pages/
+COPY admin-pages/src admin-pages/src
 # What the Worker and the forward proxy agree on.
 COPY forward-proxy/src/contract.ts forward-proxy/src/
 RUN npm run build
@@ -20,7 +22,7 @@ ENV NODE_ENV=production HOST=0.0.0.0 PORT=8787 RELAY_STATE_DIR=/state
 WORKDIR /app
 COPY --from=build /app /app
 # Copying may have made sources look newer than what was built of them. A volume takes over the owner.
-RUN touch dist/worker/built-at && mkdir /state && chown node:node /state
+RUN touch dist/worker/built-at dist/panel.built-at && mkdir /state && chown node:node /state
 USER node
 EXPOSE 8787
 HEALTHCHECK --interval=15s --timeout=10s --start-period=20s --retries=3 \

@@ -1,9 +1,9 @@
-import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type WranglerCall, type WranglerOutcome, wranglerOutcome } from "../cli/wrangler-run.ts";
 import { fetchHealth } from "../host/health.ts";
+import { ensurePanel } from "../host/panel-build.ts";
 import { DEFAULT_STATE_DIR, projectDir } from "../host/project.ts";
 import { SECRET_NAMES } from "../host/secrets-file.ts";
 import { errorCode, Stop } from "../host/stop.ts";
@@ -11,7 +11,6 @@ import { stopFor } from "./failures.ts";
 import { deployedSecretsPath, planSecrets, writtenSecrets } from "./own-secrets.ts";
 import { checkConfiguration, findTarget, type Target } from "./target.ts";
 
-const PANEL_SCRIPT = "build:panel";
 /** A new address answers after some seconds; longer ones are told to be waited for. */
 const HEALTH_LIMIT_MS = 10_000;
 
@@ -60,7 +59,7 @@ export async function deployRelay(options: DeployOptions): Promise<void> {
   checkConfiguration(target, has ?? new Set());
   print(has === null ? "Worker: new." : "Worker: is there; its state and secrets stay.");
 
-  await buildPanel(print);
+  await ensurePanel(print);
   const checked = await wrangler(["deploy", "--dry-run"]);
   if (checked.code !== 0) throw stopFor("The Worker could not be built; nothing was made", checked);
   print("Build: done.");
@@ -159,21 +158,6 @@ async function putSecrets(wrangler: Wrangler, secrets: Partial<Record<string, st
   if (!isSaid) throw stopFor("wrangler did not say that it set the secrets", outcome);
 }
 
-async function buildPanel(print: DeployOptions["print"]): Promise<void> {
-  const manifest = JSON.parse(readFileSync(join(projectDir, "package.json"), "utf8"));
-  if (!Object.hasOwn(manifest.scripts, PANEL_SCRIPT)) return;
-  print("Building the panel ...");
-  const code = await new Promise((settle, fail) => {
-    const child = spawn("npm", ["run", "--silent", PANEL_SCRIPT], {
-      cwd: projectDir,
-      stdio: ["ignore", "ignore", "inherit"],
-    });
-    child.once("error", fail);
-    child.once("close", settle);
-  });
-  if (code !== 0) throw new Stop("The panel could not be built; nothing was made. See above.");
-}
-
 async function upload(wrangler: Wrangler): Promise<Deployed> {
   const dir = mkdtempSync(join(tmpdir(), "relay-deploy-"));
   const file = join(dir, "outcome.jsonl");
@@ -219,7 +203,7 @@ async function finish(
   const lines = [
     "",
     `  For clients     ANTHROPIC_BASE_URL=${url}`,
-    `  Panel           ${url}/web`,
+    `  Panel           ${url}/web/`,
     `  Admin API       ${url}/admin`,
     `  Health          ${health === null ? "no answer yet; a new address takes up to a minute" : health.status}`,
     "",
