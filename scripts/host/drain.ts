@@ -13,6 +13,8 @@ const SETTLING_MS = 500;
 const BLIND_SETTLING_MS = 100;
 /** workerd lets go of its files and port in a moment once its last request has ended. */
 const EXIT_LIMIT_MS = 1_000;
+/** A runtime that does not answer by then is ended without being held. */
+const HOLD_LIMIT_MS = 2_000;
 /** In /proc/net/tcp: an open connection, and one whose client has ended its half and still reads. */
 const IN_USE = new Set(["01", "08"]);
 
@@ -56,7 +58,7 @@ export const HOLDER = {
 export async function drain(
   runtime: ProcessRecord | null,
   port: number,
-  holderUrl: URL,
+  holderUrl: URL | null,
   graceMs: number,
 ): Promise<boolean> {
   if (runtime === null || process.platform === "win32") return false;
@@ -83,14 +85,18 @@ export async function drain(
 }
 
 /** @returns what lets go of it, or null where the Worker does not answer */
-async function holdOpen(url: URL): Promise<AbortController | null> {
+async function holdOpen(url: URL | null): Promise<AbortController | null> {
+  if (url === null) return null;
   const hold = new AbortController();
+  const giveUp = setTimeout(() => hold.abort(), HOLD_LIMIT_MS);
   try {
     const { body } = await fetch(url, { signal: hold.signal });
     void body?.pipeTo(new WritableStream()).catch(() => {});
     return hold;
   } catch {
     return null;
+  } finally {
+    clearTimeout(giveUp);
   }
 }
 

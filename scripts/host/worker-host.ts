@@ -155,7 +155,8 @@ export async function startWorkerHost(options: WorkerHostOptions): Promise<Worke
     },
     async stop(graceMs) {
       isStopping = true;
-      const holder = await miniflare.unsafeGetDirectURL(HOLDER.name);
+      // One that has just died has no address.
+      const holder = await miniflare.unsafeGetDirectURL(HOLDER.name).catch(() => null);
       const hasFinished = await drain(runtime, port, holder, graceMs);
       await miniflare.dispose();
       return hasFinished;
