@@ -9,12 +9,7 @@ import { UsageReader } from "../src/ledger/usage-reader.ts";
 import { makeLogger } from "../src/log.ts";
 import { servicesOf } from "../src/relay/services.ts";
 import type { Result } from "../src/result.ts";
-import type {
-  KeyLevel,
-  ShownWebhook,
-  WebhookProblem,
-  WebhookSettings,
-} from "./alerts/contract.ts";
+import type { KeyLevel, ShownWebhook, WebhookProblem, WebhookSettings } from "./alerts/contract.ts";
 import { AlertDesk } from "./alerts/desk.ts";
 
 /** Shell of the alerts: bindings in, calls through. What it does is in `alerts/`. */

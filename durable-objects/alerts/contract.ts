@@ -55,4 +55,4 @@ export interface KeyLevel {
   atMs: number;
 }
 
-export type WebhookProblem = "unknown" | "name_taken" | "too_many" | "other_encryption_key";
+export type WebhookProblem = "unknown" | "name_taken" | "too_many";

@@ -190,10 +190,7 @@ export class AlertDesk {
     const summaryMs =
       fromMs === null
         ? null
-        : Math.max(
-            nextSummaryMs(summaryTime, fromMs) + LEDGER_DELAY_MS,
-            this.#summaryNotBeforeMs,
-          );
+        : Math.max(nextSummaryMs(summaryTime, fromMs) + LEDGER_DELAY_MS, this.#summaryNotBeforeMs);
     const times = [this.#gatherDueAtMs(), this.#outbox.dueAtMs(), summaryMs].filter(
       (atMs) => atMs !== null,
     );

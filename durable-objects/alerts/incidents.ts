@@ -37,8 +37,10 @@ export class Incidents {
     const id = `key:${keyId}:${limit}`;
     const known = this.#find(id);
     if (level === "none") {
-      if (known === null) return;
-      return this.#recover({ ...known.incident, reason, untilMs: null }, known.kinds, atMs);
+      if (known !== null) {
+        this.#recover({ ...known.incident, reason, untilMs: null }, known.kinds, atMs);
+      }
+      return;
     }
     this.#raise(
       {
@@ -63,7 +65,9 @@ export class Incidents {
   take(): [Occurrence, ...Occurrence[]][] {
     const groups = new Map<string, [Occurrence, ...Occurrence[]]>();
     const rows = this.#sql
-      .exec<{ occurrence: string }>("SELECT occurrence FROM gathered ORDER BY at_ms, id, state DESC")
+      .exec<{ occurrence: string }>(
+        "SELECT occurrence FROM gathered ORDER BY at_ms, id, state DESC",
+      )
       .toArray();
     for (const { occurrence: text } of rows) {
       const occurrence = JSON.parse(text) as Occurrence;

@@ -2,7 +2,12 @@ import { keyIdOf, type Vault } from "../../src/accounts/vault.ts";
 import type { AlertFormat, AlertKind } from "../../src/alerts/alert.ts";
 import type { Target } from "../../src/alerts/delivery.ts";
 import { fail, ok, type Result } from "../../src/result.ts";
-import { MAX_WEBHOOKS, type ShownWebhook, type WebhookProblem, type WebhookSettings } from "./contract.ts";
+import {
+  MAX_WEBHOOKS,
+  type ShownWebhook,
+  type WebhookProblem,
+  type WebhookSettings,
+} from "./contract.ts";
 
 type WebhookRow = {
   id: string;
@@ -77,9 +82,7 @@ export class Webhooks {
     const sealedAddress =
       address === undefined ? null : await this.#vault.seal(id, "address", address);
     const sealedSecret =
-      secret === undefined || secret === null
-        ? null
-        : await this.#vault.seal(id, "secret", secret);
+      secret === undefined || secret === null ? null : await this.#vault.seal(id, "secret", secret);
     const row = this.#row(id);
     if (row === undefined) return fail("unknown");
     if (name !== undefined && this.#isTaken(name, id)) return fail("name_taken");
@@ -161,7 +164,10 @@ export class Webhooks {
 
   /** What a test shows, without a word on what waits. */
   noteTest(id: string, why: string | null, atMs: number): void {
-    if (why === null) return this.noteSuccess(id, atMs);
+    if (why === null) {
+      this.noteSuccess(id, atMs);
+      return;
+    }
     this.#sql.exec(
       "UPDATE webhooks SET last_failure_at_ms = ?, last_failure = ? WHERE id = ?",
       atMs,

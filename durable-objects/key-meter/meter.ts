@@ -5,7 +5,9 @@ import type { LimitRefusal } from "../../src/keys/limit-refusal.ts";
 import type { Bill, Settlement } from "../../src/relay/settlement.ts";
 import { firstIdOf } from "../../src/request-id.ts";
 import { fail, ok, type Result } from "../../src/result.ts";
+import type { KeyLevel } from "../alerts/contract.ts";
 import { migrate } from "../migrate.ts";
+import { LimitWatch } from "./limit-watch.ts";
 import { Limiter, type LimitsInUse } from "./limiter.ts";
 import { type LedgerPost, Outbox } from "./outbox.ts";
 import { Pins } from "./pins.ts";
@@ -27,6 +29,8 @@ const KEEP_ROWS_MS = 60 * 60_000;
 const SWEEP_EVERY_MS = 60_000;
 /** How often rows are folded: an alarm that comes to deliver would else write sums for a few rows. */
 const FOLD_EVERY_MS = 10 * 60_000;
+/** While the alerts' object does not answer. */
+const TELL_AGAIN_MS = 60_000;
 const MINUTE_MS = 60_000;
 const FIRST_ERROR_STATUS = 400;
 /** How long a thread's messages are remembered: upstream documents no lifetime. */
@@ -88,6 +92,9 @@ export type MeterStorage = Pick<
   "sql" | "transactionSync" | "setAlarm" | "getAlarm"
 >;
 
+/** Rejects where it was not heard. */
+export type TellLimits = (levels: KeyLevel[]) => Promise<void>;
+
 type SettledRequest = Omit<Settlement, "requestId" | "bill">;
 
 export type AdmissionAnswer = Result<Admitted, PolicyRefusal | LimitRefusal>;
@@ -101,6 +108,9 @@ export class Meter {
   readonly #limiter: Limiter;
   readonly #pins: Pins;
   readonly #outbox: Outbox;
+  readonly #watch: LimitWatch;
+  readonly #keyId: string;
+  readonly #tellLimits: TellLimits;
   #sweptAtMs = 0;
   #foldedAtMs = 0;
   /** When the alarm is set for; null: not set. Undefined until it was asked. */
@@ -108,7 +118,13 @@ export class Meter {
   #policy: KeyPolicy | null;
   #activatedAtMs: number | null;
 
-  constructor(storage: MeterStorage, now: () => number, ledger: LedgerPost) {
+  /** @param tellLimits hears of limits that fill up; may be told twice */
+  constructor(
+    storage: MeterStorage,
+    now: () => number,
+    ledger: LedgerPost,
+    tellLimits: TellLimits = async () => {},
+  ) {
     this.#storage = storage;
     this.#now = now;
     migrate(storage, SCHEMA_STEPS);
@@ -118,6 +134,9 @@ export class Meter {
     this.#limiter = new Limiter(storage.sql);
     this.#pins = new Pins(storage.sql);
     this.#outbox = new Outbox(storage.sql, now, ledger);
+    this.#watch = new LimitWatch(storage.sql);
+    this.#keyId = ledger.keyId;
+    this.#tellLimits = tellLimits;
   }
 
   /**
@@ -318,6 +337,7 @@ export class Meter {
     this.#sweep();
     await this.#outbox.deliver();
     this.#fold();
+    await this.#lookAtLimits();
     await this.#wakeToDeliver();
     const [oldest] = this.#storage.sql
       .exec<{ at: number }>("SELECT started_at_ms AS at FROM requests ORDER BY id LIMIT 1")
@@ -330,6 +350,34 @@ export class Meter {
       );
       await this.#wakeWithin(foldAtMs - this.#now());
     }
+  }
+
+  /** Limits were changed: they are looked at soon, as nothing that is used may do it. */
+  async watchLimits(): Promise<void> {
+    const limits = this.#policy?.limits;
+    if (limits === undefined) return;
+    const inUse = this.#limiter.inUse(limits, this.#now());
+    const changes = this.#watch.changes(limits, inUse, this.#keyId, this.#now());
+    if (changes.length > 0) await this.#wakeWithin(0);
+  }
+
+  /** What nobody heard is told again; what is told meanwhile is how things stand then. */
+  async #lookAtLimits(): Promise<void> {
+    const limits = this.#policy?.limits;
+    if (limits === undefined) return;
+    const nowMs = this.#now();
+    const inUse = this.#limiter.inUse(limits, nowMs);
+    const changes = this.#watch.changes(limits, inUse, this.#keyId, nowMs);
+    if (changes.length > 0) {
+      try {
+        await this.#tellLimits(changes);
+        this.#watch.note(changes);
+      } catch {
+        await this.#wakeWithin(TELL_AGAIN_MS);
+      }
+    }
+    const againAtMs = this.#watch.looksAgainAtMs(limits, inUse, nowMs);
+    if (againAtMs !== null) await this.#wakeWithin(againAtMs - this.#now());
   }
 
   #sweep(): void {

@@ -101,6 +101,10 @@ export const SCHEMA_STEPS = [
            + (SELECT COUNT(*) FROM requests WHERE state = 'settled') AS seq
          FROM requests WHERE state = 'unsettled') AS numbered
    WHERE requests.id = numbered.id;`,
+  `CREATE TABLE IF NOT EXISTS told_limits (
+     name TEXT PRIMARY KEY, -- of the limit
+     level TEXT NOT NULL -- near or reached, as people were told
+   ) WITHOUT ROWID;`,
 ];
 
 /** The sums that `hourly` and `lifetime` keep, as SQL over `requests`. Order as in SUM_COLUMNS. */

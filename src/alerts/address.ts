@@ -20,7 +20,14 @@ const INNER_NAMES = [
 ];
 
 /** Public names of hosts inside: clouds answer there with credentials, and some lead to any address. */
-const TRAPS = ["metadata.azure.com", "metadata.tencentyun.com", "nip.io", "sslip.io", "localtest.me", "lvh.me"];
+const TRAPS = [
+  "metadata.azure.com",
+  "metadata.tencentyun.com",
+  "nip.io",
+  "sslip.io",
+  "localtest.me",
+  "lvh.me",
+];
 
 /** IPv4 networks that are not on the public Internet (IANA's special-purpose registry), as [first, bits]. */
 const SPECIAL_IPV4: readonly [string, number][] = [
@@ -57,7 +64,8 @@ export function readWebhookAddress(text: string, allowsLocal: boolean): Result<U
   if (url.hash !== "") return fail("must not hold a #: it would never be sent");
   // The parser has brought decimal, octal, hexadecimal and short forms of IPv4 into the usual one.
   const host = url.hostname.replace(/\.+$/, "");
-  if (url.protocol !== "https:" && url.protocol !== "http:") return fail("must begin with https://");
+  if (url.protocol !== "https:" && url.protocol !== "http:")
+    return fail("must begin with https://");
   if (allowsLocal && isThisMachine(host)) return ok(url);
   if (url.protocol !== "https:") {
     return fail("must begin with https://: alerts name accounts and keys");
@@ -100,7 +108,9 @@ function isSpecialIpv4(address: number): boolean {
  * (::ffff:0:0/96, 64:ff9b::/96) lie outside of 2000::/3.
  */
 function isPublicIpv6(address: string): boolean {
-  const [first = 0, second = 0] = address.split(":").map((part) => Number.parseInt(part || "0", 16));
+  const [first = 0, second = 0] = address
+    .split(":")
+    .map((part) => Number.parseInt(part || "0", 16));
   if (first < 0x2000 || first > 0x3fff || address.startsWith("::")) return false;
   if (first === 0x2001 && (second < 0x200 || second === 0xdb8)) return false;
   return first !== 0x2002 && !(first === 0x3fff && second < 0x1000);

@@ -53,7 +53,9 @@ export async function deliver(
   }
   const { status } = answer;
   if (status >= 300 && status < 400) {
-    return failed(`it answered ${status}, a redirect, which is not followed: give its final address`);
+    return failed(
+      `it answered ${status}, a redirect, which is not followed: give its final address`,
+    );
   }
   if (!answer.ok) return failed(statusWords(status), retryAfterMs(answer.headers));
   const refusal = refusalIn(format, text);
@@ -65,7 +67,8 @@ function failed(message: string, retryAfterMs: number | null = null) {
 }
 
 function statusWords(status: number): string {
-  if (status === 401 || status === 403) return `it answered ${status}: it does not accept this sender`;
+  if (status === 401 || status === 403)
+    return `it answered ${status}: it does not accept this sender`;
   if (status === 404 || status === 410) {
     return `it answered ${status}: this webhook does not exist there any more`;
   }

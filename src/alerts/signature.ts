@@ -15,9 +15,7 @@ export function newSigningSecret(): string {
 /** Whether a text is a secret that a receiver's library can verify with. */
 export function isSigningSecret(text: string): boolean {
   const bytes = secretBytes(text);
-  return (
-    bytes !== null && bytes.length >= SECRET_LEAST_BYTES && bytes.length <= SECRET_MOST_BYTES
-  );
+  return bytes !== null && bytes.length >= SECRET_LEAST_BYTES && bytes.length <= SECRET_MOST_BYTES;
 }
 
 /**

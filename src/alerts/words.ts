@@ -7,7 +7,10 @@ const REASON_MAX_CHARS = 300;
 const SENDER = "Claude relay";
 
 /** What happened, for one and for several of them. */
-const TITLES: Record<Exclude<AlertKind, "daily_summary">, Record<Occurrence["state"], [string, string]>> = {
+const TITLES: Record<
+  Exclude<AlertKind, "daily_summary">,
+  Record<Occurrence["state"], [string, string]>
+> = {
   account_needs_relogin: {
     raised: ["an account needs a new login", "accounts need a new login"],
     recovered: ["an account is logged in again", "accounts are logged in again"],
@@ -39,9 +42,11 @@ const ADVICE: Record<string, string> = {
     "add credit or raise the spend limit in the Claude Console, then `accounts reset` it in the CLI.",
   org_disabled:
     "Anthropic has switched the organisation off for this access: see its Console. The relay uses the account no more.",
-  exhausted: "look at `accounts list`: add an account, mend one, or wait for the first to come back.",
+  exhausted:
+    "look at `accounts list`: add an account, mend one, or wait for the first to come back.",
   near: "raise the limit with `keys update`, or tell the key's holder.",
-  reached: "its requests are refused until then. Raise the limit with `keys update` if that is not meant.",
+  reached:
+    "its requests are refused until then. Raise the limit with `keys update` if that is not meant.",
 };
 
 /** One message about everything of one kind that happened at the same time. */
@@ -90,7 +95,12 @@ function lineOf({ subject, state, reason, sinceMs, untilMs, atMs }: Occurrence):
   return `- ${name}: ${why}; since ${minute(sinceMs)}${until}`;
 }
 
-export function testMessage(id: string, name: string, url: string | null, nowMs: number): AlertMessage {
+export function testMessage(
+  id: string,
+  name: string,
+  url: string | null,
+  nowMs: number,
+): AlertMessage {
   return {
     id,
     kind: "test",
