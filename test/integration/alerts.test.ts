@@ -1,6 +1,7 @@
 import { createHmac } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cliHere, cliProcess } from "../fixtures/cli.ts";
+import { faults } from "../fixtures/fake-upstream/index.ts";
 import { ADMIN, type RelayKey, TestRelay } from "../fixtures/relay.ts";
 import { type Received, WebhookReceiver } from "../fixtures/webhook-receiver.ts";
 
@@ -48,17 +49,9 @@ function isSigned({ headers, text }: Received): boolean {
   return headers["webhook-signature"] === `v1,${expected}` && isNow;
 }
 
-const NO_CREDIT = {
-  status: 400,
-  body: {
-    type: "error",
-    error: { type: "invalid_request_error", message: "Your credit balance is too low to access" },
-  },
-};
-
 test("a receiver that fails five times has each alert once in the end, over a kill", async () => {
   receiver.failures = 5;
-  await relay.message(key, {}, { fault: NO_CREDIT });
+  await relay.message(key, {}, { fault: faults.creditTooLow() });
   // The event is on its way through three objects: whichever has it now, the kill takes none.
   await relay.restart({ how: "kill" });
   await receiver.until(() => told("accounts_exhausted", "raised").length > 0);
@@ -91,14 +84,14 @@ test("what is mended is told once as well", async () => {
 }, 60_000);
 
 test("a key at its limit is told once by its name, and its recovery when the limit is raised", async () => {
-  const bob = await relay.createKey({ name: "bob", limits: { costPerDay: 0.000_001 } });
+  const bob = await relay.createKey({ name: "bob", limits: { dailyCost: 0.000_001 } });
   expect((await relay.message(bob)).status).toBe(200);
   await relay.settledUsage(bob);
   await receiver.until(() => told("key_at_limit", "raised").length > 0);
   expect(told("key_at_limit", "raised")[0]?.body).toMatchObject({
     about: [{ type: "key", id: bob.id, name: "bob" }],
   });
-  await relay.admin("PUT", `/api-keys/${bob.id}`, { limits: { costPerDay: 100 } });
+  await relay.admin("PUT", `/api-keys/${bob.id}`, { limits: { dailyCost: 100 } });
   await receiver.until(() => told("key_at_limit", "recovered").length > 0);
   expect(told("key_at_limit", "raised")).toHaveLength(1);
 }, 90_000);
