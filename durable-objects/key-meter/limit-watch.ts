@@ -20,19 +20,30 @@ interface Use {
 }
 
 /**
- * Which limits of a key were told as near or reached. Looked at in the meter's alarm, which comes some
- * seconds after a settlement as it is: no request waits for it, and none is counted by it.
+ * Which limits of a key were told as near or reached. A settlement only compares figures
+ * that are in memory, and sets the meter's alarm where one has changed; the alarm tells.
  */
 export class LimitWatch {
   readonly #sql: SqlStorage;
+  /** By limit; those that are not here have room. */
+  readonly #told: Map<string, Level>;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
+    const rows = sql
+      .exec<{ name: string; level: Level }>("SELECT name, level FROM told_limits")
+      .toArray();
+    this.#told = new Map(rows.map(({ name, level }) => [name, level]));
+  }
+
+  /** Whether there is anything to look at: most keys have no limit that fills up. */
+  concerns({ concurrency, ...limits }: KeyLimits): boolean {
+    return this.#told.size > 0 || Object.values(limits).some((limit) => limit !== null);
   }
 
   /** What has changed since it was told: once for each level of each limit's period. */
   changes(limits: KeyLimits, inUse: LimitsInUse, keyId: string, atMs: number): KeyLevel[] {
-    const told = this.#told();
+    const told = new Map(this.#told);
     const uses = usesOf(limits, inUse);
     const changed: KeyLevel[] = [];
     for (const { limit, used, most, reason, untilMs } of uses) {
@@ -52,8 +63,11 @@ export class LimitWatch {
   /** These were heard of. */
   note(changes: readonly KeyLevel[]): void {
     for (const { limit, level } of changes) {
-      if (level === "none") this.#sql.exec("DELETE FROM told_limits WHERE name = ?", limit);
-      else {
+      if (level === "none") {
+        this.#told.delete(limit);
+        this.#sql.exec("DELETE FROM told_limits WHERE name = ?", limit);
+      } else {
+        this.#told.set(limit, level);
         this.#sql.exec(
           "INSERT OR REPLACE INTO told_limits (name, level) VALUES (?, ?)",
           limit,
@@ -65,20 +79,12 @@ export class LimitWatch {
 
   /** When to look again although nothing was used; null: there is no need. */
   looksAgainAtMs(limits: KeyLimits, inUse: LimitsInUse, nowMs: number): number | null {
-    const told = this.#told();
     const ends = usesOf(limits, inUse)
-      .filter(({ limit, untilMs }) => told.has(limit) && untilMs !== null)
+      .filter(({ limit, untilMs }) => this.#told.has(limit) && untilMs !== null)
       .map(({ limit, untilMs }) =>
         limit.startsWith("window.") ? nowMs + LOOK_AGAIN_MS : (untilMs ?? nowMs),
       );
     return ends.length === 0 ? null : Math.min(...ends) + 1;
-  }
-
-  #told(): Map<string, Level> {
-    const rows = this.#sql
-      .exec<{ name: string; level: Level }>("SELECT name, level FROM told_limits")
-      .toArray();
-    return new Map(rows.map(({ name, level }) => [name, level]));
   }
 }
 

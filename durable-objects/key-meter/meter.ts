@@ -11,7 +11,8 @@ import { LimitWatch } from "./limit-watch.ts";
 import { Limiter, type LimitsInUse } from "./limiter.ts";
 import { type LedgerPost, Outbox } from "./outbox.ts";
 import { Pins } from "./pins.ts";
-import { type RequestRecord, readRequests } from "./request-record.ts";
+import { readRequests } from "./read-requests.ts";
+import type { RequestRecord } from "./request-record.ts";
 import {
   COMPLETE_REQUEST,
   DELETE_FOLDED,
@@ -25,12 +26,15 @@ import { readUsage, type UsageReport } from "./usage-report.ts";
 const LEASE_MS = 15 * 60_000;
 /** A row stays this long after it began, so that a repeated settlement finds it. */
 const KEEP_ROWS_MS = 60 * 60_000;
-/** How often leases are swept while requests are open. */
+/** Leases are swept this long after the first one ran out: several that ran out together, at once. */
 const SWEEP_EVERY_MS = 60_000;
-/** How often rows are folded: an alarm that comes to deliver would else write sums for a few rows. */
-const FOLD_EVERY_MS = 10 * 60_000;
 /** While the alerts' object does not answer. */
 const TELL_AGAIN_MS = 60_000;
+/**
+ * Rows wait this long after they could be folded: an alarm that comes to deliver would else write sums
+ * for a few rows.
+ */
+const FOLD_EVERY_MS = 30 * 60_000;
 const MINUTE_MS = 60_000;
 const FIRST_ERROR_STATUS = 400;
 /** How long a thread's messages are remembered: upstream documents no lifetime. */
@@ -95,7 +99,7 @@ export type MeterStorage = Pick<
 /** Rejects where it was not heard. */
 export type TellLimits = (levels: KeyLevel[]) => Promise<void>;
 
-type SettledRequest = Omit<Settlement, "requestId" | "bill">;
+type SettledRequest = Omit<Settlement, "requestId" | "bill" | "isWatched">;
 
 export type AdmissionAnswer = Result<Admitted, PolicyRefusal | LimitRefusal>;
 
@@ -112,7 +116,7 @@ export class Meter {
   readonly #keyId: string;
   readonly #tellLimits: TellLimits;
   #sweptAtMs = 0;
-  #foldedAtMs = 0;
+  #foldTriedAtMs = 0;
   /** When the alarm is set for; null: not set. Undefined until it was asked. */
   #alarmAtMs: number | null | undefined;
   #policy: KeyPolicy | null;
@@ -149,15 +153,18 @@ export class Meter {
     for (const settlement of settlements) this.settle(settlement);
     if (this.#policy === null && admissions.some(({ policy }) => policy === null)) return null;
     const answers = admissions.map((admission) => this.#admit(admission));
-    if (answers.some(({ ok: isIn }) => isIn)) await this.#wakeWithin(SWEEP_EVERY_MS);
-    if (settlements.length > 0) await this.#wakeToDeliver();
+    if (settlements.length > 0) {
+      await this.#wakeToDeliver();
+      await this.watchLimits();
+    }
+    if (answers.some(({ ok: isIn }) => isIn)) await this.#wakeToSweep();
     return answers;
   }
 
   /** Lets a request in, with a lease, or says why not. Idempotent by request id. */
   async admit(admission: Admission): Promise<AdmissionAnswer> {
     const answer = this.#admit(admission);
-    if (answer.ok) await this.#wakeWithin(SWEEP_EVERY_MS);
+    if (answer.ok) await this.#wakeToSweep();
     return answer;
   }
 
@@ -236,7 +243,7 @@ export class Meter {
    *
    * @returns false where the row was settled before, or is not known
    */
-  settle({ requestId, bill, ...end }: Settlement): boolean {
+  settle({ requestId, bill, isWatched, ...end }: Settlement): boolean {
     const { rowsWritten } = this.#storage.sql.exec(
       COMPLETE_REQUEST,
       requestId,
@@ -264,7 +271,7 @@ export class Meter {
       this.#outbox.nextSeq,
     );
     if (rowsWritten === 0) return false;
-    this.#outbox.note(requestId);
+    this.#outbox.note(requestId, isWatched);
     const request = this.#limiter.findOpen(requestId) ?? this.#requestRow(requestId);
     const used = {
       tokens: tokensOf(bill),
@@ -339,32 +346,35 @@ export class Meter {
     this.#fold();
     await this.#lookAtLimits();
     await this.#wakeToDeliver();
-    const [oldest] = this.#storage.sql
-      .exec<{ at: number }>("SELECT started_at_ms AS at FROM requests ORDER BY id LIMIT 1")
-      .toArray();
-    if (this.#limiter.open > 0) await this.#wakeWithin(SWEEP_EVERY_MS);
-    else if (oldest !== undefined) {
-      const foldAtMs = Math.max(
-        oldest.at + this.#keepRowsMs() + 1,
-        this.#foldedAtMs + FOLD_EVERY_MS,
-      );
-      await this.#wakeWithin(foldAtMs - this.#now());
+    await this.#wakeToSweep();
+    const oldestAtMs = this.#oldestRowMs();
+    if (oldestAtMs !== null) {
+      // What the ledger does not have yet could not be folded just now, and cannot be in a moment.
+      const ripeAtMs = oldestAtMs + this.#keepRowsMs() + FOLD_EVERY_MS;
+      await this.#wakeAt(Math.max(ripeAtMs, this.#foldTriedAtMs + FOLD_EVERY_MS));
     }
   }
 
-  /** Limits were changed: they are looked at soon, as nothing that is used may do it. */
+  #oldestRowMs(): number | null {
+    const [oldest] = this.#storage.sql
+      .exec<{ at: number }>("SELECT started_at_ms AS at FROM requests ORDER BY id LIMIT 1")
+      .toArray();
+    return oldest?.at ?? null;
+  }
+
+  /** Where a limit fills up, or was changed: the alarm tells of it. Figures in memory only. */
   async watchLimits(): Promise<void> {
     const limits = this.#policy?.limits;
-    if (limits === undefined) return;
+    if (limits === undefined || !this.#watch.concerns(limits)) return;
     const inUse = this.#limiter.inUse(limits, this.#now());
     const changes = this.#watch.changes(limits, inUse, this.#keyId, this.#now());
-    if (changes.length > 0) await this.#wakeWithin(0);
+    if (changes.length > 0) await this.#wakeAt(this.#now());
   }
 
   /** What nobody heard is told again; what is told meanwhile is how things stand then. */
   async #lookAtLimits(): Promise<void> {
     const limits = this.#policy?.limits;
-    if (limits === undefined) return;
+    if (limits === undefined || !this.#watch.concerns(limits)) return;
     const nowMs = this.#now();
     const inUse = this.#limiter.inUse(limits, nowMs);
     const changes = this.#watch.changes(limits, inUse, this.#keyId, nowMs);
@@ -373,11 +383,11 @@ export class Meter {
         await this.#tellLimits(changes);
         this.#watch.note(changes);
       } catch {
-        await this.#wakeWithin(TELL_AGAIN_MS);
+        await this.#wakeAt(this.#now() + TELL_AGAIN_MS);
       }
     }
     const againAtMs = this.#watch.looksAgainAtMs(limits, inUse, nowMs);
-    if (againAtMs !== null) await this.#wakeWithin(againAtMs - this.#now());
+    if (againAtMs !== null) await this.#wakeAt(againAtMs);
   }
 
   #sweep(): void {
@@ -399,7 +409,7 @@ export class Meter {
           this.#outbox.nextSeq,
           id,
         );
-        this.#outbox.note(id);
+        this.#outbox.note(id, false);
       }
     });
   }
@@ -407,8 +417,9 @@ export class Meter {
   /** Only what the ledger has: what it has not would be gone. */
   #fold(): void {
     const nowMs = this.#now();
-    if (nowMs - this.#foldedAtMs < FOLD_EVERY_MS) return;
-    this.#foldedAtMs = nowMs;
+    const oldestAtMs = this.#oldestRowMs() ?? nowMs;
+    if (nowMs < oldestAtMs + this.#keepRowsMs() + FOLD_EVERY_MS) return;
+    this.#foldTriedAtMs = nowMs;
     const { sql } = this.#storage;
     this.#storage.transactionSync(() => {
       const upTo = [firstIdOf(nowMs - this.#keepRowsMs()), this.#outbox.deliveredSeq];
@@ -459,11 +470,17 @@ export class Meter {
 
   async #wakeToDeliver(): Promise<void> {
     const { dueAtMs } = this.#outbox;
-    if (dueAtMs !== null) await this.#wakeWithin(dueAtMs - this.#now());
+    if (dueAtMs !== null) await this.#wakeAt(dueAtMs);
   }
 
-  async #wakeWithin(delayMs: number): Promise<void> {
-    const atMs = this.#now() + Math.max(0, delayMs);
+  async #wakeToSweep(): Promise<void> {
+    const { firstLeaseEndMs } = this.#limiter;
+    if (firstLeaseEndMs !== null) await this.#wakeAt(firstLeaseEndMs + SWEEP_EVERY_MS);
+  }
+
+  /** Moves the alarm only where it would ring later: that is a row written. */
+  async #wakeAt(wantedAtMs: number): Promise<void> {
+    const atMs = Math.max(this.#now(), wantedAtMs);
     if (this.#alarmAtMs === undefined) this.#alarmAtMs = await this.#storage.getAlarm();
     if (this.#alarmAtMs !== null && this.#alarmAtMs <= atMs) return;
     this.#alarmAtMs = atMs;

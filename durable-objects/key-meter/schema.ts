@@ -101,6 +101,8 @@ export const SCHEMA_STEPS = [
            + (SELECT COUNT(*) FROM requests WHERE state = 'settled') AS seq
          FROM requests WHERE state = 'unsettled') AS numbered
    WHERE requests.id = numbered.id;`,
+  // When every delivery that was made soon will have been made up for.
+  "ALTER TABLE delivery ADD COLUMN soon_spent_until_ms INTEGER NOT NULL DEFAULT 0",
   `CREATE TABLE IF NOT EXISTS told_limits (
      name TEXT PRIMARY KEY, -- of the limit
      level TEXT NOT NULL -- near or reached, as people were told
