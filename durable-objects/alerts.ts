@@ -5,7 +5,6 @@ import type { AccountPicture } from "../src/alerts/account-incidents.ts";
 import { deliver } from "../src/alerts/delivery.ts";
 import { readSummary } from "../src/alerts/summary-figures.ts";
 import { eventNoteOf } from "../src/events/isolate-sink.ts";
-import { UsageReader } from "../src/ledger/usage-reader.ts";
 import { makeLogger } from "../src/log.ts";
 import { servicesOf } from "../src/relay/services.ts";
 import type { Result } from "../src/result.ts";
@@ -22,7 +21,7 @@ export class Alerts extends DurableObject<Env> {
     void ctx.blockConcurrencyWhile(async () => {
       const made = servicesOf(env);
       if (!made.ok) throw new Error(made.error.join(" "));
-      const { config, vault, keyStore, fleet, egress } = made.value;
+      const { config, vault, keyStore, fleet, egress, usage } = made.value;
       const keyName = async (id: string) => (await keyStore.findById(id))?.record.name ?? id;
       const { localWebhooks: allowsLocal, panelUrl, summaryTime } = config.alerts;
       this.#desk = new AlertDesk({
@@ -35,7 +34,7 @@ export class Alerts extends DurableObject<Env> {
         readSummary: (fromMs, toMs) =>
           readSummary(
             {
-              ledger: new UsageReader(env, config.ledger.shards),
+              ledger: usage,
               accounts: async () =>
                 (await allAccounts(fleet)).map((row) => ({
                   row,
