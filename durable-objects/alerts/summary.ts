@@ -1,8 +1,8 @@
 import { localDay, nextDay, offsetMs, startOfDay } from "../../src/ledger/time-zone.ts";
 import { HOUR_MS } from "../usage-ledger/schema.ts";
 
-/** Meters tell the ledger within some seconds; what runs for longer counts in the hour that it began in. */
-export const LEDGER_DELAY_MS = 2 * 60_000;
+/** A meter in constant use tells the ledger once in ten minutes, where nobody looks at it. */
+export const LEDGER_DELAY_MS = 12 * 60_000;
 
 /** When a daily summary is made: at this hour of a zone's clocks. */
 export interface SummaryTime {
