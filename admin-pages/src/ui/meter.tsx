@@ -5,7 +5,8 @@ const NEAR = 0.75;
 const FULL = 0.95;
 
 /**
- * How much of something is used.
+ * How much of something is used: a meter for those who hear the page, and a drawn bar, as no two
+ * browsers draw a meter alike.
  *
  * @param fraction 0 to 1, or more where it is overdrawn; null: no limit, so there is nothing to fill
  * @param value in words, such as "$3.20 of $5"
