@@ -30,6 +30,7 @@ test("a link whose time is up says so, takes no more pastes, and a new one works
 
 test("an account that needs a new login is first in the list, and one click from it", async () => {
   const { relay } = stage();
+  await relay.addApiKeyAccount("A good one", { priority: 1 });
   const id = await relay.addOAuthAccount("Signed out");
   relay.fake.accounts.revoke("Signed out");
   await relay.admin("POST", `/claude-accounts/${id}/refresh`);
