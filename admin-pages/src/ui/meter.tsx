@@ -30,7 +30,19 @@ export function Meter({
         <span class="meter-label">{label}</span>
         <span class="meter-value">{value}</span>
       </div>
-      {share !== null && <meter class={tone} aria-label={label} min={0} max={1} value={share} />}
+      {share !== null && (
+        <>
+          <meter class="hidden" aria-label={label} min={0} max={1} value={share} />
+          <svg
+            class={`bar ${tone}`}
+            viewBox="0 0 1 1"
+            preserveAspectRatio="none"
+            aria-hidden="true"
+          >
+            <rect width={share} height={1} />
+          </svg>
+        </>
+      )}
       {note !== undefined && <div class="meter-note">{note}</div>}
     </div>
   );
