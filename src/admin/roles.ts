@@ -9,6 +9,7 @@ import type { AdminContext } from "./envelope.ts";
 export const VIEWER_ROUTES: ReadonlySet<string> = new Set([
   "GET /admin/session",
   "POST /admin/logout",
+  "GET /admin/alerts",
   "GET /admin/audit",
   "GET /admin/api-keys",
   "GET /admin/api-keys/:id",

@@ -1,12 +1,15 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { shortTime } from "../format/times.ts";
+import { locale } from "../i18n/language.ts";
 import type { ChartProps, Series } from "./chart.tsx";
 
 const HEIGHT_PX = 200;
 const BAR_SHARE = 0.7;
 const BAR_MAX_PX = 40;
 const MS_PER_S = 1_000;
+/** A longer range is told by days, a shorter one by hours. */
+const DAYS_FROM_MS = 48 * 3_600_000;
 /** Axis labels need so much room between them. */
 const LABEL_GAP_PX = 90;
 const VALUE_AXIS_PX = 64;
@@ -115,11 +118,10 @@ function dataOf(
 
 function tickLabel(atMs: number, starts: readonly number[]): string {
   const spanMs = (starts.at(-1) ?? 0) - (starts[0] ?? 0);
-  const twoDaysMs = 48 * 3_600_000;
-  const [day, time] = [new Date(atMs), new Date(atMs)];
-  return spanMs > twoDaysMs
-    ? day.toLocaleDateString(document.documentElement.lang, { month: "short", day: "numeric" })
-    : time.toLocaleTimeString(document.documentElement.lang, {
+  const at = new Date(atMs);
+  return spanMs > DAYS_FROM_MS
+    ? at.toLocaleDateString(locale.value, { month: "short", day: "numeric" })
+    : at.toLocaleTimeString(locale.value, {
         hour: "2-digit",
         minute: "2-digit",
         hourCycle: "h23",
