@@ -22,6 +22,8 @@ export function Shell({ session, children }: { session: Session; children: Compo
   const leave = async () => {
     const left = await signOut();
     if (!left.ok && left.error.code !== "not_signed_in") return sayFailed(left.error);
+    const next = left.ok ? left.value.signOutUrl : session.signOutUrl;
+    if (next !== null) return window.location.assign(next);
     signedOut();
     say(t.signedOut);
   };
@@ -62,6 +64,7 @@ export function Shell({ session, children }: { session: Session; children: Compo
           <div class="side-foot">
             <Preferences />
             <p class="muted small">{t.signedInAs(session.username)}</p>
+            {session.role === "viewer" && <p class="muted small">{t.readOnly}</p>}
             <Button kind="quiet" icon="signOut" onClick={() => void leave()}>
               {t.signOut}
             </Button>
