@@ -12,6 +12,7 @@ import {
   Meter,
   type MeterBatch,
   type MeterReport,
+  type PastUse,
 } from "./key-meter/meter.ts";
 import type { RequestRecord } from "./key-meter/request-record.ts";
 
@@ -49,6 +50,10 @@ export class KeyMeter extends DurableObject<Env> {
 
   configure(policy: KeyPolicy, stored: StoredKey | null): boolean {
     return this.#meter.configure(policy, stored);
+  }
+
+  adopt(past: PastUse): boolean {
+    return this.#meter.adopt(past);
   }
 
   latest(): LatestKey | null {

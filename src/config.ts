@@ -1,3 +1,4 @@
+import { type AccessConfig, readAccessConfig } from "./admin/access-config.ts";
 import { parsePasswordHash } from "./admin/password.ts";
 import type { ForwardProxy } from "./egress/forward-proxies.ts";
 import type { LedgerRetention } from "./ledger/retention.ts";
@@ -47,6 +48,11 @@ export const CONFIG_NAMES = [
   "ADMIN_USERNAME",
   "ADMIN_PASSWORD_HASH",
   "METRICS_TOKEN",
+  "IMPORTED_KEY_PEPPER",
+  "ACCESS_TEAM_DOMAIN",
+  "ACCESS_AUDIENCE",
+  "ACCESS_ADMINS",
+  "ACCESS_VIEWERS",
 ] as const;
 
 export type ConfigName = (typeof CONFIG_NAMES)[number];
@@ -89,6 +95,10 @@ export interface RelayConfig {
   adminPasswordHash: string;
   /** What opens the metrics; null: nobody may read them. */
   metricsToken: string | null;
+  /** Cloudflare Access as a way to sign in; null: it is not taken, whatever a request carries. */
+  access: AccessConfig | null;
+  /** What the system that keys were imported from hashed them with; null: none were. */
+  importedKeyPepper: string | null;
 }
 
 /** One thing wrong with the configuration: which name, and a sentence that says what mends it. */
@@ -238,6 +248,9 @@ export function readConfig(
     });
   }
 
+  const access = readAccessConfig(text);
+  problems.push(...access.problems);
+
   const config: RelayConfig = {
     anthropicApiUrl: url("ANTHROPIC_API_URL"),
     oauth: {
@@ -277,6 +290,8 @@ export function readConfig(
     adminUsername,
     adminPasswordHash,
     metricsToken: text("METRICS_TOKEN") === "" ? null : secret("METRICS_TOKEN", MEND_OWN_SECRET),
+    access: access.value,
+    importedKeyPepper: text("IMPORTED_KEY_PEPPER") || null,
   };
   return problems.length === 0 ? { ok: true, value: config } : { ok: false, error: problems };
 }

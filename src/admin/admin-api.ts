@@ -7,6 +7,7 @@ import { KeyStoreUnavailable } from "../keys/key-store.ts";
 import { servicesOf } from "../relay/services.ts";
 import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
+import { archiveRoutes } from "./archive.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
 import { dashboardRoutes } from "./dashboard.ts";
 import { egressRoutes } from "./egress.ts";
@@ -14,8 +15,10 @@ import { encryptionKeyRoutes } from "./encryption-key.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { explainRoutes } from "./explain.ts";
 import { keyBatchRoutes } from "./key-batch.ts";
+import { keyImportRoutes } from "./key-import.ts";
 import { keyRoutes } from "./keys.ts";
 import { ledgerRequestRoutes } from "./ledger-requests.ts";
+import { loginRefused } from "./login-refused.ts";
 import { logRoutes } from "./logs.ts";
 import { priceRoutes } from "./prices.ts";
 import { loginSchema, readBody } from "./requests.ts";
@@ -25,13 +28,16 @@ import {
   readSession,
   SESSION_COOKIE,
   SESSION_LIFETIME_S,
+  type SessionRead,
 } from "./session.ts";
 import { usageRoutes } from "./usage.ts";
 
-const SECOND_MS = 1_000;
 const AUDIT_PAGE = 100;
 /** The one route that is open to those who are not signed in. */
 const LOGIN_PATH = "/admin/login";
+const LOGOUT_PATH = "/admin/logout";
+/** Of any host that Access stands in front of. */
+const ACCESS_LOGOUT_PATH = "/cdn-cgi/access/logout";
 /** Where no address is told, all tries count together. */
 const NO_ADDRESS = "unknown";
 const COOKIE = { path: "/admin", httpOnly: true, sameSite: "Strict" } as const;
@@ -52,13 +58,14 @@ adminApi.use(async (c, next) => {
   c.set("services", services.value);
   if (c.req.path === LOGIN_PATH) return next();
   const read = await readSession(c);
-  if (read.kind === "forbidden_origin") {
-    return failure(c, "forbidden_origin", "This request came from another site than the panel's.");
+  if (read.kind !== "signed_in") return notSignedIn(c, read);
+  const { session } = read;
+  // The one place that knows what a viewer may do: a new route that changes something is refused.
+  if (session.role === "viewer" && !isOpenToViewers(c.req.method, c.req.path)) {
+    const message = "You are signed in as a viewer: you can see everything and change nothing.";
+    return failure(c, "forbidden", `${message} Ask whoever keeps ACCESS_ADMINS.`);
   }
-  if (read.kind === "none") {
-    return failure(c, "not_signed_in", "Sign in first: POST /admin/login. Sessions last 12 hours.");
-  }
-  c.set("admin", read.session);
+  c.set("admin", session);
   return next();
 });
 
@@ -80,24 +87,29 @@ adminApi.post("/admin/login", async (c) => {
   return success(c, { token, username: config.adminUsername, expiresAt });
 });
 
-adminApi.post("/admin/logout", async (c) => {
-  const { sessionId, expiresAtMs } = c.get("admin");
-  await callObject(
-    () => adminGate(c.env),
-    (gate) => gate.endSession(sessionId, expiresAtMs),
-  );
+adminApi.post(LOGOUT_PATH, async (c) => {
+  const { sessionId, expiresAtMs, signedInWith } = c.get("admin");
+  // What Access vouches for ends at Access.
+  const accessLogout = signedInWith === "access" ? { accessLogoutPath: ACCESS_LOGOUT_PATH } : {};
+  if (signedInWith === "password") {
+    await callObject(
+      () => adminGate(c.env),
+      (gate) => gate.endSession(sessionId, expiresAtMs),
+    );
+  }
   const ended = callObject(
     () => eventLog(c.env),
     (log) => log.endSession(sessionId),
   );
   runAfter(c.executionCtx, c.get("services").log, "end live logs", ended);
   deleteCookie(c, SESSION_COOKIE, COOKIE);
-  return success(c, { signedOut: true });
+  return success(c, { signedOut: signedInWith === "password", ...accessLogout });
 });
 
 adminApi.get("/admin/session", (c) => {
-  const { name, expiresAtMs } = c.get("admin");
-  return success(c, { username: name, expiresAt: new Date(expiresAtMs).toISOString() });
+  const { name, role, signedInWith, expiresAtMs } = c.get("admin");
+  const expiresAt = new Date(expiresAtMs).toISOString();
+  return success(c, { username: name, role, signedInWith, expiresAt });
 });
 
 adminApi.get("/admin/audit", async (c) => {
@@ -112,6 +124,8 @@ adminApi.get("/admin/audit", async (c) => {
 });
 
 adminApi.route("/admin/api-keys/batch", keyBatchRoutes);
+adminApi.route("/admin/api-keys/import", keyImportRoutes);
+adminApi.route("/admin/archive", archiveRoutes);
 adminApi.route("/admin/api-keys", keyRoutes);
 adminApi.route("/admin/egress", egressRoutes);
 adminApi.route("/admin/explain", explainRoutes);
@@ -156,18 +170,42 @@ adminApi.onError((error, c) => {
   return failure(c, "internal", message);
 });
 
-function loginRefused(
-  c: AdminContext,
-  refusal: { kind: "wrong_credentials" } | { kind: "throttled"; retryAtMs: number },
-): Response {
-  c.get("services").log("warn", "admin.login_refused", {
-    requestId: c.get("requestId"),
-    reason: refusal.kind,
-  });
-  if (refusal.kind === "wrong_credentials") {
-    return failure(c, "login_failed", "Wrong user name or password.");
+/** What changes nothing, whoever does it; everything else is for admins. */
+function isOpenToViewers(method: string, path: string): boolean {
+  return method === "GET" || method === "HEAD" || (method === "POST" && path === LOGOUT_PATH);
+}
+
+function notSignedIn(c: AdminContext, read: Exclude<SessionRead, { kind: "signed_in" }>): Response {
+  switch (read.kind) {
+    case "none":
+      return failure(
+        c,
+        "not_signed_in",
+        "Sign in first: POST /admin/login. Sessions last 12 hours.",
+      );
+    case "forbidden_origin":
+      return failure(
+        c,
+        "forbidden_origin",
+        "This request came from another site than the panel's.",
+      );
+    case "access_refused":
+      return failure(
+        c,
+        "not_signed_in",
+        "Cloudflare Access' token was refused: its signature, issuer, audience or time is wrong. Sign in anew; if it stays so, check ACCESS_TEAM_DOMAIN and ACCESS_AUDIENCE.",
+      );
+    case "access_no_role":
+      return failure(
+        c,
+        "forbidden",
+        `Cloudflare Access let you in as ${read.name.slice(0, 100)}, and this relay gives you no role: ask for a place in ACCESS_ADMINS or ACCESS_VIEWERS.`,
+      );
+    case "access_unavailable":
+      return failure(
+        c,
+        "unavailable",
+        "The keys of Cloudflare Access could not be fetched from ACCESS_TEAM_DOMAIN, so nobody can be checked. Try again, or sign in with the password.",
+      );
   }
-  const seconds = Math.max(1, Math.ceil((refusal.retryAtMs - Date.now()) / SECOND_MS));
-  const message = `Too many wrong passwords from your address. Try again in ${seconds} s.`;
-  return failure(c, "login_throttled", message, seconds);
 }

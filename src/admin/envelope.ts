@@ -1,6 +1,16 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Services } from "../relay/services.ts";
+import type { Role } from "./access-config.ts";
+
+/** Who acts, and what they may do. */
+export interface AdminSession {
+  name: string;
+  role: Role;
+  signedInWith: "password" | "access";
+  sessionId: string;
+  expiresAtMs: number;
+}
 
 /** What every admin handler finds in its context. */
 export interface AdminEnv {
@@ -9,7 +19,7 @@ export interface AdminEnv {
     requestId: string;
     services: Services;
     /** The signed-in admin; set on every route but login. */
-    admin: { name: string; sessionId: string; expiresAtMs: number };
+    admin: AdminSession;
   };
 }
 
@@ -21,6 +31,7 @@ const STATUS = {
   login_failed: 401,
   not_signed_in: 401,
   forbidden_origin: 403,
+  forbidden: 403,
   not_found: 404,
   conflict: 409,
   login_ended: 410,

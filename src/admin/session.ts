@@ -3,7 +3,9 @@ import { jwtVerify, SignJWT } from "jose";
 import { ADMIN_GATE_NAME } from "../../durable-objects/admin-gate.ts";
 import { callObject, remote } from "../durable-call.ts";
 import { toHex } from "../keys/key-format.ts";
-import type { AdminContext } from "./envelope.ts";
+import type { AccessGate } from "./access.ts";
+import { ACCESS_HEADER } from "./access-config.ts";
+import type { AdminContext, AdminSession } from "./envelope.ts";
 
 /** A working day; after it the admin signs in again. */
 export const SESSION_LIFETIME_S = 12 * 60 * 60;
@@ -15,12 +17,6 @@ const AUDIENCE = "admin";
 const PASSWORD_MARK_CHARS = 16;
 
 const encoder = new TextEncoder();
-
-export interface AdminSession {
-  name: string;
-  sessionId: string;
-  expiresAtMs: number;
-}
 
 /** Signs a session. It ends by itself, by signing out, or when the password is changed. */
 export async function issueSession(
@@ -40,23 +36,51 @@ export async function issueSession(
   return { token, expiresAtMs: (issuedAtS + SESSION_LIFETIME_S) * 1000 };
 }
 
+export type SessionRead =
+  | { kind: "signed_in"; session: AdminSession }
+  | { kind: "none" }
+  | { kind: "forbidden_origin" }
+  | { kind: "access_refused" }
+  | { kind: "access_no_role"; name: string }
+  | { kind: "access_unavailable" };
+
 /**
- * The session of a request: by bearer token, else by cookie. A cookie counts on a changing request,
- * or on one for a WebSocket, only where the browser says that it comes from this very origin.
+ * The session of a request: by bearer token, else by cookie, else by what Cloudflare Access vouches
+ * for. The last two come along by themselves: on a changing request, or on one for a WebSocket, they
+ * count only where the browser says that it comes from this very origin.
  */
-export async function readSession(
-  c: AdminContext,
-): Promise<
-  { kind: "signed_in"; session: AdminSession } | { kind: "none" } | { kind: "forbidden_origin" }
-> {
+export async function readSession(c: AdminContext): Promise<SessionRead> {
   const bearer = /^bearer +(.+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
-  const token = bearer ?? getCookie(c, SESSION_COOKIE);
-  if (token === undefined) return { kind: "none" };
-  if (bearer === undefined && needsOrigin(c) && !isSameOrigin(c)) {
-    return { kind: "forbidden_origin" };
+  if (bearer !== undefined) {
+    const session = await verify(c, bearer);
+    return session === null ? { kind: "none" } : { kind: "signed_in", session };
   }
-  const session = await verify(c, token);
-  return session === null ? { kind: "none" } : { kind: "signed_in", session };
+  const cookie = getCookie(c, SESSION_COOKIE);
+  const { access } = c.get("services");
+  const assertion = access === null ? undefined : c.req.header(ACCESS_HEADER);
+  if (cookie === undefined && assertion === undefined) return { kind: "none" };
+  if (needsOrigin(c) && !isSameOrigin(c)) return { kind: "forbidden_origin" };
+  const session = cookie === undefined ? null : await verify(c, cookie);
+  if (session !== null) return { kind: "signed_in", session };
+  return access === null || assertion === undefined
+    ? { kind: "none" }
+    : byAccess(access, assertion);
+}
+
+async function byAccess(access: AccessGate, assertion: string): Promise<SessionRead> {
+  const checked = await access.check(assertion);
+  switch (checked.kind) {
+    case "signed_in": {
+      const { kind, ...session } = checked;
+      return { kind, session: { ...session, signedInWith: "access" } };
+    }
+    case "no_role":
+      return { kind: "access_no_role", name: checked.name };
+    case "refused":
+      return { kind: "access_refused" };
+    case "unavailable":
+      return { kind: "access_unavailable" };
+  }
 }
 
 async function verify(c: AdminContext, token: string): Promise<AdminSession | null> {
@@ -72,6 +96,9 @@ async function verify(c: AdminContext, token: string): Promise<AdminSession | nu
     if (payload.pwd !== (await passwordMark(config.adminPasswordHash))) return null;
     session = {
       name: payload.sub ?? "",
+      // There is one password, and it is the admin's: viewers come over Cloudflare Access.
+      role: "admin",
+      signedInWith: "password",
       sessionId: payload.jti ?? "",
       expiresAtMs: (payload.exp ?? 0) * 1000,
     };

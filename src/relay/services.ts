@@ -4,12 +4,14 @@ import { AccountLoad } from "../accounts/load.ts";
 import { Roster } from "../accounts/roster.ts";
 import type { LocationHint } from "../accounts/roster-row.ts";
 import { Vault } from "../accounts/vault.ts";
+import { AccessGate } from "../admin/access.ts";
 import { type RelayConfig, readConfig } from "../config.ts";
 import { type Remote, remote } from "../durable-call.ts";
 import { Egresses } from "../egress/egress.ts";
 import { eventNoteOf } from "../events/isolate-sink.ts";
 import type { ClaudeAccount, Fleet, KeyMeter } from "../index.ts";
 import { FailedKeys } from "../keys/failed-keys.ts";
+import { ImportedKeys } from "../keys/imported-keys.ts";
 import { KeyCache } from "../keys/key-cache.ts";
 import type { KeyStore } from "../keys/key-store.ts";
 import { KvKeyStore } from "../keys/kv.ts";
@@ -31,10 +33,14 @@ export interface Services {
   log: Logger;
   keyStore: KeyStore;
   keys: KeyCache;
+  /** Null where no keys of another system are to be recognised. */
+  importedKeys: ImportedKeys | null;
   failedKeys: FailedKeys;
   roster: Roster;
   credentials: CredentialCache;
   egress: Egresses;
+  /** Null where Cloudflare Access is not configured. */
+  access: AccessGate | null;
   load: AccountLoad;
   reported: Reported;
   /** The account that a session of a key is on, as far as this isolate has seen. */
@@ -77,6 +83,7 @@ function makeServices(env: Env): Result<Services, string[]> {
   const log = makeLogger(config.value.logLevel, {}, eventNoteOf(env));
   const { encryptionKey, previousEncryptionKeys, nearLimit } = config.value;
   const egress = new Egresses(config.value);
+  const { access, importedKeyPepper } = config.value;
   const { canReachProxies } = egress;
   let vault: Vault | null = null;
   return ok({
@@ -84,10 +91,12 @@ function makeServices(env: Env): Result<Services, string[]> {
     log,
     keyStore,
     keys: new KeyCache(keyStore),
+    importedKeys: importedKeyPepper === null ? null : new ImportedKeys(importedKeyPepper),
     failedKeys: new FailedKeys(env.FAILED_KEYS),
     roster: new Roster(fleet, { canReachProxies, nearLimit }),
     credentials: new CredentialCache(account),
     egress,
+    access: access === null ? null : new AccessGate(access),
     load: new AccountLoad(),
     reported: new Reported(),
     pins: new RecentMap(MAX_PINS),
