@@ -5,6 +5,7 @@ import { accountCommands } from "./accounts.ts";
 import { adminCommands } from "./admin.ts";
 import { examples, PROGRAM } from "./command-context.ts";
 import { type ExitCode, exitCodes, Failure } from "./failure.ts";
+import { importCommands } from "./import.ts";
 import { keyCommands } from "./keys.ts";
 import { logsCommand } from "./logs.ts";
 import { priceCommands } from "./prices.ts";
@@ -50,6 +51,7 @@ export function makeProgram(): Command {
   accountCommands(program);
   keyCommands(program);
   priceCommands(program);
+  importCommands(program);
   adminCommands(program);
   logsCommand(program);
   return program;
