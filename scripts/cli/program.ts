@@ -3,6 +3,8 @@ import { relayVersion } from "../host/project.ts";
 import { Stop } from "../host/stop.ts";
 import { accountCommands } from "./accounts.ts";
 import { adminCommands } from "./admin.ts";
+import { exportCommand } from "./archive-export.ts";
+import { restoreCommand } from "./archive-restore.ts";
 import { examples, PROGRAM } from "./command-context.ts";
 import { type ExitCode, exitCodes, Failure } from "./failure.ts";
 import { importCommands } from "./import.ts";
@@ -52,6 +54,8 @@ export function makeProgram(): Command {
   keyCommands(program);
   priceCommands(program);
   importCommands(program);
+  exportCommand(program);
+  restoreCommand(program);
   adminCommands(program);
   logsCommand(program);
   return program;

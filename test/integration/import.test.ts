@@ -1,5 +1,5 @@
 import { createCipheriv, createHash, randomBytes, randomUUID, scryptSync } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient } from "redis";
@@ -405,5 +405,128 @@ describe("the import", () => {
     );
     expect((await message(rotated.data.apiKey)).status).toBe(200);
     expect((await message(plain.bound)).status).toBe(401);
+  });
+});
+
+describe("an archive of the whole relay", () => {
+  const file = join(home, "relay.age");
+  const PASSPHRASE = "a passphrase for tests only";
+  const archiveEnv = (more: Record<string, string> = {}) =>
+    env({ RELAY_ARCHIVE_PASSPHRASE: PASSPHRASE, ...more });
+
+  test("needs the admin's password again, and a viewer's or a stolen session does not do", async () => {
+    for (const part of ["accounts", "keys"]) {
+      const wrong = await relay.admin("POST", `/archive/${part}`, { password: "wrong" });
+      expect(wrong).toMatchObject({ status: 401, error: "login_failed" });
+      const none = await relay.admin("POST", `/archive/${part}`, {});
+      expect(none).toMatchObject({ status: 400 });
+    }
+  });
+
+  test("is written for its owner alone, sealed, and only where no file is", async () => {
+    const price = { input: 3, output: 15, cacheWrite5m: 3.75, cacheWrite1h: 6, cacheRead: 0.3 };
+    await relay.admin("PUT", "/prices", {
+      ...{ model: "claude-sonnet-5", effectiveFrom: "2026-01-01", force: true },
+      ...price,
+    });
+    const short = await cliHere(
+      ["export", file],
+      archiveEnv({ RELAY_ARCHIVE_PASSPHRASE: "short" }),
+    );
+    expect(short).toMatchObject({ exitCode: 2 });
+    const made = await cliHere(["export", file], archiveEnv());
+    expect(made).toMatchObject({ exitCode: 0 });
+    expect(made.stdout).toBe(
+      `4 accounts, ${KEYS + 7} keys and 1 prices were written to ${file}.\n`,
+    );
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const bytes = readFileSync(file, "latin1");
+    expect(bytes.startsWith("age-encryption.org/v1\n-> scrypt ")).toBe(true);
+    for (const secret of [...credentials, "Ada's laptop", hashOf(plain.whole)]) {
+      expect(bytes).not.toContain(secret);
+    }
+    expect(await cliHere(["export", file], archiveEnv())).toMatchObject({ exitCode: 1 });
+    expect(readFileSync(file, "latin1")).toBe(bytes);
+    expect(relay.log).not.toContain(credentials[0] ?? "-");
+  });
+
+  test("is refused whole where the passphrase is wrong, or the file is cut, changed or another", async () => {
+    const bytes = readFileSync(file);
+    const changed = Buffer.from(bytes);
+    changed[changed.length - 100] = (changed[changed.length - 100] ?? 0) ^ 1;
+    const header = Buffer.from(bytes.toString("latin1").replace("scrypt ", "scrypt A"), "latin1");
+    const damaged = "was cut off or changed since it was written. Nothing was done.";
+    for (const [content, words] of [
+      [bytes.subarray(0, bytes.length - 1), damaged],
+      [bytes.subarray(0, bytes.length - 70_000), damaged],
+      [changed, damaged],
+      [header, "Nothing was done."],
+      [Buffer.from("{}"), "is no archive of a relay"],
+    ] as const) {
+      const broken = join(home, "broken.age");
+      writeFileSync(broken, content);
+      const outcome = await cliHere(["restore", broken], archiveEnv());
+      expect(outcome).toMatchObject({ exitCode: 1, stdout: "" });
+      expect(outcome.stderr).toContain(words);
+    }
+    const wrong = archiveEnv({ RELAY_ARCHIVE_PASSPHRASE: "another passphrase" });
+    expect((await cliHere(["restore", file], wrong)).stderr).toBe(
+      `The passphrase does not open ${file}. Nothing was done.\n`,
+    );
+  });
+
+  test("makes the same relay elsewhere: keys, limits, bindings, credentials and usage", async () => {
+    const before = await relay.admin("GET", `/api-keys/${keyIds.spent}`);
+    const other = await TestRelay.start({
+      vars: { IMPORTED_KEY_PEPPER: OLD_KEY, ANTHROPIC_API_URL: relay.fake.url },
+    });
+    try {
+      const there = archiveEnv({ RELAY_URL: other.url, HOME: join(home, "other") });
+      const shown = await cliHere(["restore", file, "--dry-run"], there);
+      expect(shown.stdout).toContain(`is whole: 4 accounts, ${KEYS + 7} keys and 1 prices`);
+      expect((await other.admin<{ keys: [] }>("GET", "/api-keys")).data.keys).toEqual([]);
+
+      const child = startCli(["restore", file], there);
+      const ended = outcomeOf(child);
+      await untilSaid(child, /Keys: \d+ of \d+/);
+      child.kill("SIGKILL");
+      await ended;
+      const again = await cliHere(["restore", file], there);
+      expect(again).toMatchObject({ exitCode: 0 });
+      expect(again.stdout).toMatch(/^Prices: 0 written\.\nAccounts: 0 written, 4 there already/);
+      const third = await cliHere(["restore", file], there);
+      expect(third.stdout).toContain(`Keys: 0 written, ${KEYS + 7} there already, 0 refused.`);
+
+      for (const [, id] of Object.entries(keyIds).filter(([which]) => which !== "gemini")) {
+        const [mine, theirs] = await Promise.all([
+          relay.admin<Record<string, unknown>>("GET", `/api-keys/${id}`),
+          other.admin<Record<string, unknown>>("GET", `/api-keys/${id}`),
+        ]);
+        const { usage, inUse, ...key } = mine.data;
+        expect(theirs.data).toMatchObject(key);
+      }
+      const after = await other.admin<{ usage: { total: object } }>(
+        "GET",
+        `/api-keys/${keyIds.spent}`,
+      );
+      expect(after.data.usage.total).toEqual(
+        (before.data as { usage: { total: object } }).usage.total,
+      );
+      const accountOf = async (from: TestRelay, id: string) => {
+        const { data } = await from.admin("GET", `/claude-accounts/${id}`);
+        const { createdAt, profile, windows, ...kept } = data;
+        return kept;
+      };
+      for (const id of [ids.oauth, ids.dedicated, ids.console, ids.proxied]) {
+        expect(await accountOf(other, id)).toEqual(await accountOf(relay, id));
+      }
+      const answer = await other.message({ id: "", apiKey: plain.grouped });
+      expect(answer.status).toBe(200);
+      await answer.text();
+      const prices = await other.admin<{ prices: { model: string }[] }>("GET", "/prices");
+      expect(prices.data.prices.map(({ model }) => model)).toEqual(["claude-sonnet-5"]);
+    } finally {
+      await other.stop();
+    }
   });
 });
