@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { createExclusively } from "../host/exclusive-file.ts";
 import { errorCode } from "../host/stop.ts";
@@ -32,6 +33,7 @@ ${examples(`${PROGRAM} export relay.age`)}`,
     .action(async (file: string, flags: { passphraseFile?: string }, command: Command) => {
       const context = contextOf(command);
       const path = pathFrom(file);
+      if (existsSync(path)) throw taken(path);
       await context.api.ensureSignedIn();
       const password = await adminPassword(context);
       const passphrase = await passphraseFor(flags.passphraseFile, true);
@@ -101,5 +103,9 @@ function write(path: string, sealed: Uint8Array): void {
   } catch (error) {
     throw new Failure(`${path} cannot be written (${errorCode(error) ?? "unknown reason"}).`);
   }
-  throw new Failure(`${path} is there already. Name another file, or remove that one.`);
+  throw taken(path);
+}
+
+function taken(path: string): Failure {
+  return new Failure(`${path} is there already. Name another file, or remove that one.`);
 }

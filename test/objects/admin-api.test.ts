@@ -1,6 +1,6 @@
 import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
-import { decodeJwt, SignJWT } from "jose";
+import { decodeJwt, exportJWK, generateKeyPair, SignJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { adminApi } from "../../src/admin/admin-api.ts";
 import { issueSession } from "../../src/admin/session.ts";
@@ -96,6 +96,45 @@ describe("signing in", () => {
     expect((await ask("GET", "/session")).status).toBe(200);
     expect((await ask("POST", "/logout")).status).toBe(200);
     expect((await ask("GET", "/session")).status).toBe(401);
+  });
+});
+
+describe("a viewer", () => {
+  /** Signed as Cloudflare Access does; the keys are given out under the team's domain. */
+  async function viewerHeaders(): Promise<Record<string, string>> {
+    const { privateKey, publicKey } = await generateKeyPair("RS256", { extractable: true });
+    const jwk = { ...(await exportJWK(publicKey)), kid: crypto.randomUUID(), alg: "RS256" };
+    vi.spyOn(globalThis, "fetch").mockImplementation(async () => Response.json({ keys: [jwk] }));
+    const assertion = await new SignJWT({ email: "bob@example.com" })
+      .setProtectedHeader({ alg: "RS256", kid: jwk.kid })
+      .setSubject("bob")
+      .setIssuer("https://team.example")
+      .setAudience("the application")
+      .setIssuedAt()
+      .setExpirationTime("1h")
+      .sign(privateKey);
+    return { "cf-access-jwt-assertion": assertion, origin: ORIGIN };
+  }
+
+  test("is refused by every route that changes something, and reads with every other", async () => {
+    // From the route table itself, so that a new route is refused until someone opens it.
+    const routes = adminApi.routes.filter(
+      ({ method, path }) => method !== "ALL" && path !== "/admin/login",
+    );
+    const headers = await viewerHeaders();
+    const changing = routes.filter(({ method }) => method !== "GET");
+    expect(changing.length).toBeGreaterThan(20);
+    for (const { method, path } of routes) {
+      const asked = path.replace("/admin", "").replace(":id", crypto.randomUUID());
+      const answer = await ask(method, asked, method === "GET" ? undefined : {}, headers);
+      const isRefused = method !== "GET" && path !== "/admin/logout";
+      const route = `${method} ${path}`;
+      if (isRefused) expect(answer, route).toMatchObject({ status: 403, error: "forbidden" });
+      else expect([401, 403], route).not.toContain(answer.status);
+    }
+    const { data } = await ask("GET", "/audit");
+    expect(data.entries).toEqual([]);
+    vi.restoreAllMocks();
   });
 });
 
