@@ -4,6 +4,7 @@ import { announce } from "./host/announcement.ts";
 import { buildBundle, bundleSources } from "./host/bundle.ts";
 import { takeSignals, untilEnded } from "./host/ending.ts";
 import { type LaunchedRelay, launch } from "./host/launch.ts";
+import { panelSources } from "./host/panel-build.ts";
 import { DEFAULT_STATE_DIR } from "./host/project.ts";
 import { givenValues, portOf } from "./host/settings.ts";
 import { runMain, Stop } from "./host/stop.ts";
@@ -16,7 +17,7 @@ const SETTLE_MS = 150;
 
 const HELP = `npm run dev
 
-Runs the relay as \`npm start\` does, and loads it anew when its source changes.
+Runs the relay as \`npm start\` does, and loads it anew when its source or the panel's changes.
 PORT, HOST and the names of .dev.vars.example count as there; RELAY_STATE_DIR is ${DEV_DIR} by default.`;
 
 async function main(): Promise<number> {
@@ -73,7 +74,7 @@ function reloadOnChange({ host }: LaunchedRelay): FSWatcher[] {
     }
     isBuilding = false;
   };
-  return bundleSources().map((path) =>
+  return [...new Set([...bundleSources(), ...panelSources()])].map((path) =>
     watch(path, { recursive: true }, () => {
       isStale = true;
       clearTimeout(timer);

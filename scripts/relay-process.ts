@@ -25,6 +25,8 @@ export interface RelayOptions {
   port?: number;
   /** Vars and secrets that win over wrangler.toml and the state folder's own. */
   vars?: Record<string, string>;
+  /** Where other Workers on this machine find this one; see `WorkerHostOptions`. */
+  registryDir?: string;
   /** Drops the Worker's log lines. Default true. */
   quiet?: boolean;
   /** Is handed every line of the Worker's log and of the runtime. */
@@ -72,6 +74,7 @@ export async function startRelay(options: RelayOptions): Promise<RelayProcess> {
       stateDir,
       host: options.host ?? "127.0.0.1",
       port: options.port ?? 0,
+      ...(options.registryDir === undefined ? {} : { registryDir: options.registryDir }),
       onLine(line) {
         options.onLine?.(line);
         if (options.quiet === false) print(line);

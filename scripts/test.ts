@@ -18,6 +18,10 @@ const CHECKS = [
     command: [module("typescript/bin/tsc"), "-p", "tsconfig.node.json"],
   },
   {
+    name: "types of the panel",
+    command: [module("typescript/bin/tsc"), "-p", "tsconfig.panel.json"],
+  },
+  {
     name: "worker-configuration.d.ts is up to date (npm run types)",
     command: [
       wranglerScript,
@@ -30,6 +34,7 @@ const CHECKS = [
 const SUITES = [
   { name: "unit and Durable Objects, inside workerd", config: "vitest.config.ts" },
   { name: "integration and clients, against a running relay", config: "vitest.node.config.ts" },
+  { name: "the panel in a browser, on both hosts", config: "vitest.browser.config.ts" },
 ];
 
 /**

@@ -1,9 +1,9 @@
 import { adminApi } from "./admin/admin-api.ts";
 import { metricsAnswer } from "./metrics/metrics.ts";
+import { isPanelPath, panelAnswer } from "./panel/panel.ts";
 import { canonicalPath, clientApi } from "./relay/client-api.ts";
 import { servicesOf } from "./relay/services.ts";
 import { healthAnswer } from "./system/health.ts";
-import { startPage } from "./system/start-page.ts";
 
 export { AdminGate } from "../durable-objects/admin-gate.ts";
 export { ClaudeAccount } from "../durable-objects/claude-account.ts";
@@ -12,7 +12,7 @@ export { Fleet } from "../durable-objects/fleet.ts";
 export { KeyMeter } from "../durable-objects/key-meter.ts";
 export { UsageLedger } from "../durable-objects/usage-ledger.ts";
 
-/** Three doors: the client API (hot path, no framework), the admin API, and the system's own. */
+/** The doors: the client API (hot path, no framework), the admin API, the panel and the system's own. */
 export default {
   fetch(request, env, ctx): Response | Promise<Response> {
     const url = new URL(request.url);
@@ -43,13 +43,17 @@ function system(
     case "/api/api/hello":
       if (reading) return new Response(null, { status: 200 });
       break;
+    // A client that only asks whether anyone is there is led nowhere.
     case "/":
-    case "/web":
-      if (reading) return startPage(request);
+      if (request.method === "HEAD") return new Response(null, { status: 200 });
       break;
     // Telemetry of Claude Code: answered at once, without waking anything.
     case "/api/event_logging/batch":
       return new Response(null, { status: 404 });
+  }
+  if (reading && isPanelPath(path)) {
+    const { origin } = new URL(request.url);
+    return panelAnswer(request, path, { files: env.ASSETS, relayUrl: origin });
   }
   return clientApi(request, path, search, servicesOf(env), ctx);
 }

@@ -9,7 +9,8 @@ import { migrate } from "../migrate.ts";
 import { Limiter, type LimitsInUse } from "./limiter.ts";
 import { type LedgerPost, Outbox } from "./outbox.ts";
 import { Pins } from "./pins.ts";
-import { type RequestRecord, readRequests } from "./request-record.ts";
+import { readRequests } from "./read-requests.ts";
+import type { RequestRecord } from "./request-record.ts";
 import {
   COMPLETE_REQUEST,
   DELETE_FOLDED,

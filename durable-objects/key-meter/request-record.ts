@@ -64,14 +64,6 @@ export type RequestRow = {
   price_known: number;
 };
 
-/** The newest first. */
-export function readRequests(sql: SqlStorage, limit: number): RequestRecord[] {
-  return sql
-    .exec<RequestRow>("SELECT * FROM requests ORDER BY id DESC LIMIT ?", limit)
-    .toArray()
-    .map(recordOf);
-}
-
 export function recordOf(row: RequestRow): RequestRecord {
   return {
     id: row.id,

@@ -22,7 +22,7 @@ export async function announce(relay: LaunchedRelay): Promise<boolean> {
 
   const rows: [string, string][] = [
     ["For clients", `ANTHROPIC_BASE_URL=${host.url}`],
-    ["Start page", `${host.url}/web`],
+    ["Panel", `${host.url}/web/`],
     ["Admin API", `${host.url}/admin`],
     ["Admin user", vars.ADMIN_USERNAME ?? ""],
     ["State", stateDir],

@@ -1,23 +1,12 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Json, V4ModuleDefinition, V4WorkerOptionsShape } from "miniflare";
-import { createExclusively } from "./exclusive-file.ts";
-import { isSameProcess, type ProcessRecord, processRecord } from "./process-table.ts";
-import { projectDir, quietWranglerEnv, wranglerScript } from "./project.ts";
-import { errorCode, Stop } from "./stop.ts";
+import { isBuiltSince, withBuildLock, writeStamp } from "./build-lock.ts";
+import { ensurePanel } from "./panel-build.ts";
+import { projectDir, wranglerScript } from "./project.ts";
+import { runBuildStep } from "./run-build-step.ts";
 
-/** What goes into the bundle. A folder's own time changes when a file in it is removed. */
+/** What goes into the bundle. */
 const SOURCES = ["src", "durable-objects", "wrangler.toml", "package.json"];
 const BUNDLE_DIR = "dist/worker";
 const ENTRY_MODULE = "index.js";
@@ -26,9 +15,6 @@ const OPTIONS_FILE = "miniflare-options.json";
 const STAMP_FILE = "built-at";
 /** Not modules of the Worker. */
 const OTHER_FILES = new Set([OPTIONS_FILE, STAMP_FILE, "README.md"]);
-const LOCK_FILE = "dist/.build-lock";
-const LOCK_POLL_MS = 100;
-const OLDEST_LOCK_MS = 120_000;
 
 /** The Worker as Miniflare takes it: the bundle that would be deployed, and wrangler.toml. */
 export interface WorkerBundle {
@@ -39,15 +25,16 @@ export interface WorkerBundle {
 }
 
 /**
- * Builds the Worker if it is missing or older than any of its sources.
+ * Builds the Worker, and the panel that it serves, if they are missing or older than their sources.
  *
  * @param announce told in a line when a build begins
- * @throws Stop with wrangler's own words when the Worker does not build
+ * @throws Stop with the build's own words when it fails
  */
 export async function ensureBundle(
   announce: (line: string) => void = () => {},
   root = projectDir,
 ): Promise<WorkerBundle> {
+  await ensurePanel(announce, root);
   if (!isFresh(root)) {
     announce("Building the Worker ...");
     await withBuildLock(root, async () => {
@@ -58,8 +45,9 @@ export async function ensureBundle(
   return readBundle(root);
 }
 
-/** Builds the Worker from its sources as they are now. */
+/** Builds the Worker from its sources as they are now, and the panel where it is stale. */
 export async function buildBundle(root = projectDir): Promise<WorkerBundle> {
+  await ensurePanel(() => {}, root);
   await withBuildLock(root, () => build(root));
   return readBundle(root);
 }
@@ -79,19 +67,7 @@ export function varsOf(bundle: WorkerBundle): Record<string, string> {
 }
 
 function isFresh(root: string): boolean {
-  const stamp = statSync(join(root, BUNDLE_DIR, STAMP_FILE), { throwIfNoEntry: false });
-  if (stamp === undefined) return false;
-  return bundleSources(root).every((path) => newestChange(path) < stamp.mtimeMs);
-}
-
-function newestChange(path: string): number {
-  const stats = statSync(path);
-  const { mtimeMs } = stats;
-  if (!stats.isDirectory()) return mtimeMs;
-  return readdirSync(path).reduce(
-    (newest, name) => Math.max(newest, newestChange(join(path, name))),
-    mtimeMs,
-  );
+  return isBuiltSince(join(root, BUNDLE_DIR, STAMP_FILE), bundleSources(root));
 }
 
 async function build(root: string): Promise<void> {
@@ -103,14 +79,14 @@ async function build(root: string): Promise<void> {
   try {
     const config = join(root, "wrangler.toml");
     await Promise.all([
-      runNode(root, [
+      runBuildStep("The Worker", root, [
         wranglerScript,
         "deploy",
         "--dry-run",
         ...["--config", config],
         ...["--outdir", draftDir],
       ]),
-      runNode(root, [
+      runBuildStep("The Worker", root, [
         join(import.meta.dirname, "worker-options.ts"),
         config,
         join(draftDir, OPTIONS_FILE),
@@ -124,8 +100,7 @@ async function build(root: string): Promise<void> {
       if (!built.includes(name)) rmSync(join(outDir, name), { recursive: true });
     }
     for (const name of built) renameSync(join(draftDir, name), join(outDir, name));
-    createExclusively(join(outDir, STAMP_FILE), "");
-    utimesSync(join(outDir, STAMP_FILE), startedAt, startedAt);
+    writeStamp(join(outDir, STAMP_FILE), startedAt);
   } finally {
     rmSync(draftDir, { recursive: true, force: true });
   }
@@ -149,52 +124,4 @@ function moduleOf(path: string): V4ModuleDefinition {
   if (path.endsWith(".bin")) return { type: "Data", path, contents };
   const type = path.endsWith(".js") || path.endsWith(".mjs") ? "ESModule" : "Text";
   return { type, path, contents: contents.toString("utf8") };
-}
-
-async function runNode(cwd: string, args: string[]): Promise<void> {
-  const child = spawn(process.execPath, args, {
-    cwd,
-    env: quietWranglerEnv(),
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const { code, output } = await outcomeOf(child);
-  if (code !== 0) throw new Stop(`The Worker could not be built.\n${output.trim()}`);
-}
-
-function outcomeOf(child: ChildProcess): Promise<{ code: number | null; output: string }> {
-  return new Promise((settle, fail) => {
-    let output = "";
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.on("data", (chunk) => {
-        output += chunk;
-      });
-    }
-    child.once("error", fail);
-    child.once("close", (code) => settle({ code, output }));
-  });
-}
-
-/** Test files start relays at the same moment; one of them builds and the others wait for it. */
-async function withBuildLock(root: string, work: () => Promise<void>): Promise<void> {
-  mkdirSync(join(root, "dist"), { recursive: true });
-  const lock = join(root, LOCK_FILE);
-  while (!createExclusively(lock, JSON.stringify(processRecord(process.pid)))) {
-    if (isAbandoned(lock)) rmSync(lock, { force: true });
-    else await sleep(LOCK_POLL_MS);
-  }
-  try {
-    await work();
-  } finally {
-    rmSync(lock, { force: true });
-  }
-}
-
-function isAbandoned(lock: string): boolean {
-  try {
-    if (Date.now() - statSync(lock).mtimeMs > OLDEST_LOCK_MS) return true;
-    return !isSameProcess(JSON.parse(readFileSync(lock, "utf8")) as ProcessRecord);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return false;
-    throw error;
-  }
 }

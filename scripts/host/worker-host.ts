@@ -24,6 +24,12 @@ import type { RuntimeLine } from "./runtime-log.ts";
 import { errorCode } from "./stop.ts";
 
 const KEY_STORE_BINDING = "RELAY_KEYS";
+/**
+ * Miniflare leads the sockets of a Worker that has files through two more Workers, which cost most of
+ * the throughput. A socket of another Worker may lead straight to it: this one has nothing else.
+ */
+const DOOR = "door";
+const DOOR_MODULE = "export default {};";
 /** Miniflare's own entry, which nobody uses: the relay listens on a socket of its own. */
 const ANY_PORT = 0;
 /** Settlements wait a moment for others to ride along with (`src/relay/meter-link.ts`). */
@@ -40,6 +46,11 @@ export interface WorkerHostOptions {
   host: string;
   /** 0: any free port. */
   port: number;
+  /**
+   * A folder in which this Worker is made known by its name, so that one that `wrangler` runs with the
+   * same WRANGLER_REGISTRY_PATH can bind it as a service.
+   */
+  registryDir?: string;
   onLine(line: RuntimeLine): void;
   /** Called with the new process after workerd had died and was started again. */
   onRestart?(runtime: ProcessRecord | null): void;
@@ -99,6 +110,7 @@ export async function startWorkerHost(options: WorkerHostOptions): Promise<Worke
       cf: false,
       logRequests: false,
       telemetry: { enabled: false },
+      ...(options.registryDir === undefined ? {} : { unsafeDevRegistryPath: options.registryDir }),
       log: new RestartLog(() => isStopping),
       resourcePersistencePath: join(stateDir, STORE_DIR),
       unsafeRuntimeEnv: { [RUNTIME_MARK]: stateDir },
@@ -113,7 +125,12 @@ export async function startWorkerHost(options: WorkerHostOptions): Promise<Worke
           modules: bundle.modules,
           modulesRoot: bundle.modulesRoot,
           bindings: { ...bundle.options.bindings, ...options.vars },
-          unsafeDirectSockets: [{ host, port }],
+        },
+        {
+          name: DOOR,
+          compatibilityDate: bundle.options.compatibilityDate ?? "",
+          modules: [{ type: "ESModule", path: "door.js", contents: DOOR_MODULE }],
+          unsafeDirectSockets: [{ host, port, serviceName: bundle.options.name }],
         },
       ],
     });
@@ -123,7 +140,7 @@ export async function startWorkerHost(options: WorkerHostOptions): Promise<Worke
   let address: URL;
   try {
     await miniflare.ready;
-    address = await miniflare.unsafeGetDirectURL();
+    address = await miniflare.unsafeGetDirectURL(DOOR);
   } catch (error) {
     await miniflare.dispose();
     if (errorCode(error) === "ERR_ADDRESS_IN_USE") throw new PortTaken(`${host}:${options.port}`);
