@@ -87,7 +87,7 @@ adminApi.post("/admin/login", async (c) => {
   return success(c, { token, username: config.adminUsername, expiresAt });
 });
 
-adminApi.post(LOGOUT_PATH, async (c) => {
+adminApi.post("/admin/logout", async (c) => {
   const { sessionId, expiresAtMs, signedInWith } = c.get("admin");
   // What Access vouches for ends at Access.
   const accessLogout = signedInWith === "access" ? { accessLogoutPath: ACCESS_LOGOUT_PATH } : {};
