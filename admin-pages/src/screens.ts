@@ -17,7 +17,6 @@ export interface Screen {
 
 /** In the order of the navigation. The first one is where the panel begins. */
 export const SCREENS: readonly Screen[] = [
-  { path: "/", component: lazy(() => import("./screens/start/home.tsx")) },
   {
     path: "/keys",
     component: lazy(() => import("./screens/keys/keys.tsx")),
