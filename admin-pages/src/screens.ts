@@ -1,4 +1,5 @@
 import type { ComponentType } from "preact";
+import { lazy } from "preact-iso";
 import type { shellWords } from "./i18n/shell.ts";
 import type { IconName } from "./ui/icon.tsx";
 
@@ -15,7 +16,13 @@ export interface Screen {
 }
 
 /** In the order of the navigation. The first one is where the panel begins. */
-export const SCREENS: readonly Screen[] = [];
+export const SCREENS: readonly Screen[] = [
+  {
+    path: "/",
+    component: lazy(async () => (await import("./screens/dashboard/dashboard.tsx")).Dashboard),
+    nav: { label: "dashboard", icon: "dashboard" },
+  },
+];
 
 /** Screens that are open to those without an admin session. */
 export const OPEN_SCREENS: readonly Screen[] = [];

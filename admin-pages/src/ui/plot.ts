@@ -1,7 +1,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { shortTime } from "../format/times.ts";
-import type { ChartProps, Series } from "./chart.tsx";
+import { shortTime, timeZone } from "../format/times.ts";
+import { type ChartProps, inWords, type Series } from "./chart.tsx";
 
 const HEIGHT_PX = 200;
 const BAR_SHARE = 0.7;
@@ -10,6 +10,7 @@ const MS_PER_S = 1_000;
 /** Axis labels need so much room between them. */
 const LABEL_GAP_PX = 90;
 const VALUE_AXIS_PX = 64;
+const TIME_AXIS_PX = 30;
 
 export interface PlotHandle {
   setData: (starts: readonly number[], series: readonly Series[]) => void;
@@ -36,7 +37,9 @@ export function plot(place: HTMLElement, props: ChartProps): PlotHandle {
     const start = idx == null ? undefined : shown.starts[idx];
     tip.hidden = start === undefined;
     if (start === undefined || idx == null) return;
-    const lines = shown.series.map(({ label, values }) => `${label}: ${format(values[idx] ?? 0)}`);
+    const lines = shown.series.map(
+      ({ label, values }) => `${label}: ${inWords(values[idx], format)}`,
+    );
     tip.textContent = [formatStart(start), ...lines].join("\n");
     const isRight = left > chart.over.clientWidth / 2;
     tip.style.left = isRight ? "" : `${left + 12}px`;
@@ -50,6 +53,8 @@ export function plot(place: HTMLElement, props: ChartProps): PlotHandle {
     {
       width: Math.max(1, place.clientWidth),
       height: HEIGHT_PX,
+      // So that the axis is divided at this zone's midnights.
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * MS_PER_S), timeZone.peek()),
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: kind === "lines" } },
       hooks: { setCursor: [showTip] },
@@ -58,6 +63,7 @@ export function plot(place: HTMLElement, props: ChartProps): PlotHandle {
         {
           ...axis,
           grid: { show: false },
+          size: TIME_AXIS_PX,
           space: LABEL_GAP_PX,
           values: (_, splits) => splits.map((at) => tickLabel(at * MS_PER_S, props.starts)),
         },
@@ -113,10 +119,13 @@ function dataOf(
 function tickLabel(atMs: number, starts: readonly number[]): string {
   const spanMs = (starts.at(-1) ?? 0) - (starts[0] ?? 0);
   const twoDaysMs = 48 * 3_600_000;
-  const [day, time] = [new Date(atMs), new Date(atMs)];
+  const at = new Date(atMs);
+  const language = document.documentElement.lang;
+  const zone = { timeZone: timeZone.peek() };
   return spanMs > twoDaysMs
-    ? day.toLocaleDateString(document.documentElement.lang, { month: "short", day: "numeric" })
-    : time.toLocaleTimeString(document.documentElement.lang, {
+    ? at.toLocaleDateString(language, { ...zone, month: "short", day: "numeric" })
+    : at.toLocaleTimeString(language, {
+        ...zone,
         hour: "2-digit",
         minute: "2-digit",
         hourCycle: "h23",

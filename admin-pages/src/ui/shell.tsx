@@ -47,7 +47,7 @@ export function Shell({ session, children }: { session: Session; children: Compo
               {SCREENS.map(({ path: to, nav }) => {
                 if (nav === undefined) return null;
                 const href = BASE + to;
-                const isHere = to === "/" ? path === href : path.startsWith(href);
+                const isHere = to === "/" ? path === BASE : path.startsWith(href);
                 return (
                   <li key={to}>
                     <a href={href} aria-current={isHere ? "page" : undefined}>

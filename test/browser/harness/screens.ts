@@ -18,10 +18,16 @@ export interface ScreenUnderTest {
 /** Every screen of the panel; a test holds this against the panel's own list. */
 export const SCREENS: readonly ScreenUnderTest[] = [
   { name: "sign-in", route: null, path: () => "/", signedIn: false },
+  { name: "dashboard", route: "/", arrange: drawn },
 ];
 
 export function pathOf(screen: ScreenUnderTest, furniture: Furniture): string {
   return screen.path?.(furniture) ?? screen.route ?? "/";
+}
+
+/** Until its charts are drawn: their drawing comes on its own. */
+async function drawn(page: Page): Promise<void> {
+  await page.locator(".drawing canvas").first().waitFor();
 }
 
 /** Until the screen is there with all that it shows: its title stands, and nothing is on its way. */
