@@ -19,9 +19,27 @@ export interface Screen {
 export const SCREENS: readonly Screen[] = [
   {
     path: "/",
-    component: lazy(async () => (await import("./screens/dashboard/dashboard.tsx")).Dashboard),
+    component: lazy(() => import("./screens/dashboard/dashboard.tsx")),
     nav: { label: "dashboard", icon: "dashboard" },
   },
+  {
+    path: "/keys",
+    component: lazy(() => import("./screens/keys/keys.tsx")),
+    nav: { label: "keys", icon: "keys" },
+  },
+  { path: "/keys/:id", component: lazy(() => import("./screens/keys/one-key.tsx")) },
+  {
+    path: "/requests",
+    component: lazy(() => import("./screens/requests/requests.tsx")),
+    nav: { label: "requests", icon: "requests" },
+  },
+  { path: "/requests/:id", component: lazy(() => import("./screens/requests/one-request.tsx")) },
+  {
+    path: "/logs",
+    component: lazy(() => import("./screens/logs/logs.tsx")),
+    nav: { label: "logs", icon: "logs" },
+  },
+  { path: "/logs/audit", component: lazy(() => import("./screens/logs/audit.tsx")) },
 ];
 
 /** Screens that are open to those without an admin session. */

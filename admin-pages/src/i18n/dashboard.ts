@@ -72,15 +72,6 @@ export const dashboardWords = dictionary(
     accountsEmpty: "No account has been added.",
     windows: { "5h": "5 hours", "7d": "7 days" },
     family: (window: string, family: string) => `${window}, ${family}`,
-    status: {
-      ready: "ready",
-      disabled: "switched off",
-      expired: "expired",
-      trouble: "needs attention",
-      no_egress: "no way out",
-      cooling_down: "resting",
-      other_encryption_key: "cannot be read",
-    },
     troubles: {
       needs_relogin: "Its login has ended: log in again.",
       credential_rejected: "Anthropic refused its credential.",
@@ -164,15 +155,6 @@ export const dashboardWords = dictionary(
     accountsEmpty: "尚未添加账户。",
     windows: { "5h": "5 小时", "7d": "7 天" },
     family: (window, family) => `${window}，${family}`,
-    status: {
-      ready: "就绪",
-      disabled: "已停用",
-      expired: "已到期",
-      trouble: "需要处理",
-      no_egress: "无出口",
-      cooling_down: "冷却中",
-      other_encryption_key: "无法读取",
-    },
     troubles: {
       needs_relogin: "登录已失效，请重新登录。",
       credential_rejected: "Anthropic 拒绝了其凭据。",

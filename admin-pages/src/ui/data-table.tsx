@@ -16,6 +16,8 @@ export interface Column<Row> {
   canSort?: boolean;
   /** Where the page is narrow: its cell is left out. */
   isExtra?: boolean;
+  /** Buttons of the row: where the page is narrow, they stand beside its name. */
+  isCorner?: boolean;
   /** Its head is for those who hear the page, as over buttons. */
   isHeadHidden?: boolean;
 }
@@ -85,8 +87,10 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   );
 }
 
-function classOf<Row>({ isNumber, isMain, isExtra }: Column<Row>): string {
-  return [isNumber && "number", isMain && "main", isExtra && "extra"].filter(Boolean).join(" ");
+function classOf<Row>({ isNumber, isMain, isExtra, isCorner }: Column<Row>): string {
+  return [isNumber && "number", isMain && "main", isExtra && "extra", isCorner && "corner number"]
+    .filter(Boolean)
+    .join(" ");
 }
 
 function Cell<Row>({ column, row }: { column: Column<Row>; row: Row }) {

@@ -19,6 +19,14 @@ export interface ScreenUnderTest {
 export const SCREENS: readonly ScreenUnderTest[] = [
   { name: "sign-in", route: null, path: () => "/", signedIn: false },
   { name: "dashboard", route: "/", arrange: drawn },
+  { name: "requests", route: "/requests" },
+  {
+    name: "request",
+    route: "/requests/:id",
+    path: ({ requestId }) => `/requests/${requestId}`,
+  },
+  { name: "logs", route: "/logs" },
+  { name: "audit", route: "/logs/audit" },
 ];
 
 export function pathOf(screen: ScreenUnderTest, furniture: Furniture): string {

@@ -17,7 +17,7 @@ const REFRESH_MS = 15_000;
 const MODELS_REFRESH_MS = 60_000;
 
 /** How the relay is doing: what needs a person, the day so far, accounts, and what was used. */
-export function Dashboard() {
+export default function Dashboard() {
   const t = dashboardWords();
   const zone = timeZone.value;
   const [scope, setScope] = useUsageScope();

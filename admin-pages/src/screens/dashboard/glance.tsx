@@ -1,5 +1,6 @@
 import type { Account } from "../../api/accounts.ts";
 import { percent } from "../../format/numbers.ts";
+import { accountStanding } from "../../i18n/account-standing.ts";
 import { commonWords } from "../../i18n/common.ts";
 import { dashboardWords } from "../../i18n/dashboard.ts";
 import { wordFor } from "../../i18n/dictionary.ts";
@@ -59,7 +60,7 @@ function AtAGlance({ account: { id, name, status, windows } }: { account: Accoun
         <a class="plain-link" href={`${BASE}/accounts/${id}`}>
           {name}
         </a>
-        <Badge tone={TONES[status] ?? "bad"}>{wordFor(t.status, status)}</Badge>
+        <Badge tone={TONES[status] ?? "bad"}>{wordFor(accountStanding().standings, status)}</Badge>
       </div>
       {inUse.length === 0 ? (
         <p class="muted small">{told.length === 0 ? t.noWindows : t.windowsFree}</p>

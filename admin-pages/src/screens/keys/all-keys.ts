@@ -1,0 +1,65 @@
+import { computed, signal } from "@preact/signals";
+import { ABANDONED, type Failure } from "../../api/client.ts";
+import { listKeys, type RelayKey } from "../../api/keys.ts";
+
+/** The first page is small, so that something stands there at once. */
+const FIRST_PAGE = 100;
+const PAGE = 1_000;
+
+/**
+ * All keys of the relay, page after page. Its list finds beginnings of names and whole tags, in the
+ * order of its store; what a person searches and sorts by is done here, over all of them.
+ */
+const known = signal<ReadonlyMap<string, RelayKey> | null>(null);
+export const keysFailure = signal<Failure | null>(null);
+export const isLoadingKeys = signal(false);
+export const allKeys = computed(() => (known.value === null ? null : [...known.value.values()]));
+
+let current: AbortController | null = null;
+
+/** Reads all of them; what is shown meanwhile stays until the last page is there. */
+export async function loadKeys(): Promise<void> {
+  current?.abort();
+  const own = new AbortController();
+  current = own;
+  isLoadingKeys.value = true;
+  const isFirst = known.value === null;
+  const read = new Map<string, RelayKey>();
+  let cursor: string | null = null;
+  do {
+    const page = await listKeys(cursor, cursor === null ? FIRST_PAGE : PAGE, own.signal);
+    if (current !== own) return;
+    if (!page.ok) {
+      isLoadingKeys.value = false;
+      if (page.error.code !== ABANDONED) keysFailure.value = page.error;
+      return;
+    }
+    for (const key of page.value.keys) read.set(key.id, key);
+    if (isFirst) known.value = new Map(read);
+    cursor = page.value.cursor;
+  } while (cursor !== null);
+  keysFailure.value = null;
+  isLoadingKeys.value = false;
+  known.value = read;
+}
+
+/** No more is wanted: nobody looks any more. */
+export function stopLoadingKeys(): void {
+  current?.abort();
+  current = null;
+  isLoadingKeys.value = false;
+}
+
+/** Puts in place what an act has brought: the store's list may be a minute behind. */
+export function keysChanged(...changed: RelayKey[]): void {
+  if (known.value === null) return;
+  const next = new Map(known.value);
+  for (const key of changed) next.set(key.id, key);
+  known.value = next;
+}
+
+export function keyIsGone(id: string): void {
+  const next = new Map(known.value ?? []);
+  next.delete(id);
+  known.value = next;
+}
