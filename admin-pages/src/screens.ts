@@ -40,7 +40,14 @@ export const SCREENS: readonly Screen[] = [
     nav: { label: "logs", icon: "logs" },
   },
   { path: "/logs/audit", component: lazy(() => import("./screens/logs/audit.tsx")) },
+  {
+    path: "/settings",
+    component: lazy(() => import("./screens/settings/settings.tsx")),
+    nav: { label: "settings", icon: "settings" },
+  },
 ];
 
 /** Screens that are open to those without an admin session. */
-export const OPEN_SCREENS: readonly Screen[] = [];
+export const OPEN_SCREENS: readonly Screen[] = [
+  { path: "/usage", component: lazy(() => import("./screens/key-usage/key-usage.tsx")) },
+];

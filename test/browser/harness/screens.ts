@@ -27,10 +27,19 @@ export const SCREENS: readonly ScreenUnderTest[] = [
   },
   { name: "logs", route: "/logs" },
   { name: "audit", route: "/logs/audit" },
+  { name: "settings", route: "/settings" },
+  { name: "key-usage", route: "/usage", signedIn: false, arrange: pasteKey },
 ];
 
 export function pathOf(screen: ScreenUnderTest, furniture: Furniture): string {
   return screen.path?.(furniture) ?? screen.route ?? "/";
+}
+
+async function pasteKey(page: Page, { keys }: Furniture): Promise<void> {
+  await page.locator("input[type=password]").fill(keys["Ada, laptop"]?.apiKey ?? "");
+  await page.locator("button[type=submit]").click();
+  await page.locator(".figures").waitFor();
+  await settled(page);
 }
 
 /** Until its charts are drawn: their drawing comes on its own. */

@@ -3,7 +3,7 @@ import type { UsageFilter, Use } from "../../api/usage.ts";
 import { compact, count, dollars } from "../../format/numbers.ts";
 import { dashboardWords } from "../../i18n/dashboard.ts";
 import { BarList } from "../../ui/bar-list.tsx";
-import { Choice } from "../../ui/fields.tsx";
+import { Select } from "../../ui/fields.tsx";
 import { Card } from "../../ui/page.tsx";
 import { Empty, FailureNotice, Loading } from "../../ui/states.tsx";
 import type { Resource } from "../../ui/use-resource.ts";
@@ -44,9 +44,8 @@ export function Breakdown({
     <Card
       title={title}
       actions={
-        <Choice
-          label={title}
-          isLabelHidden
+        <Select
+          aria-label={t.measureOf(title)}
           value={measure}
           options={MEASURES.map((value) => ({ value, label: labels[value] }))}
           onValue={setMeasure}

@@ -4,6 +4,7 @@ import { accountStanding } from "../../i18n/account-standing.ts";
 import { commonWords } from "../../i18n/common.ts";
 import { dashboardWords } from "../../i18n/dashboard.ts";
 import { wordFor } from "../../i18n/dictionary.ts";
+import { locale } from "../../i18n/language.ts";
 import { BASE } from "../../screens.ts";
 import { Badge, type Tone } from "../../ui/badge.tsx";
 import { Meter } from "../../ui/meter.tsx";
@@ -41,13 +42,17 @@ export function AccountsAtAGlance({
         </Empty>
       ) : (
         <ul class="glance">
-          {value.accounts.map((account) => (
+          {value.accounts.toSorted(byName).map((account) => (
             <AtAGlance key={account.id} account={account} />
           ))}
         </ul>
       )}
     </Card>
   );
+}
+
+function byName(a: Account, b: Account): number {
+  return a.name.localeCompare(b.name, locale.value);
 }
 
 function AtAGlance({ account: { id, name, status, windows } }: { account: Account }) {

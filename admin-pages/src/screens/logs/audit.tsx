@@ -98,8 +98,7 @@ export default function Audit() {
 /** What was acted on, as a link where it has a screen. What was deleted says there that it is gone. */
 function Target({ of: { action, target, detail } }: { of: AuditEntry }) {
   if (target === null) return <>–</>;
-  const { name } = detail;
-  const shown = typeof name === "string" ? name : target;
+  const shown = nameIn(detail) ?? nameIn(detail.after) ?? nameIn(detail.before) ?? target;
   const screen = { key: "keys", account: "accounts" }[action.split(".")[0] ?? ""];
   if (screen === undefined) return <span class="wrap">{shown}</span>;
   return (
@@ -107,6 +106,11 @@ function Target({ of: { action, target, detail } }: { of: AuditEntry }) {
       {shown}
     </a>
   );
+}
+
+function nameIn(detail: unknown): string | null {
+  const { name } = (detail ?? {}) as { name?: unknown };
+  return typeof name === "string" ? name : null;
 }
 
 function Details({ of: entry, onClose }: { of: AuditEntry; onClose: () => void }) {

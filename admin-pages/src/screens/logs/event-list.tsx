@@ -42,11 +42,14 @@ export function EventLine({ event: one }: { event: LogEvent }) {
           <code class="muted">{event}</code>
         </p>
         <p class="event-detail muted small">
-          {Object.entries(detail).map(([name, value]) => (
-            <span key={name}>
-              {name}: {String(value)}
-            </span>
-          ))}
+          {Object.entries(detail).map(
+            ([name, value]) =>
+              value !== null && (
+                <span key={name}>
+                  {name}: {String(value)}
+                </span>
+              ),
+          )}
           {keyId !== null && (
             <a href={`${BASE}/keys/${keyId}`}>
               {t.keyOf} {keyId.slice(0, TELLING_CHARS)}
