@@ -11,7 +11,12 @@ export interface RosterSnapshot {
   rows: string[] | null;
   /** The operator's prices as JSON, which `parseOperatorPrice` reads; null together with the rows. */
   prices: string[] | null;
+  /** Whether someone reads the usage ledger these minutes. */
+  isLedgerWatched: boolean;
 }
+
+/** Who reads the ledger is taken to read on for so long: longer than a panel or a scraper pauses. */
+const WATCHED_MS = 3 * 60_000;
 
 /** The name of the one Fleet object. */
 export const FLEET_NAME = "fleet";
@@ -23,6 +28,8 @@ export const FLEET_NAME = "fleet";
 export class Fleet extends DurableObject<Env> {
   readonly #prices: PriceTable;
   #version: number;
+  /** Not kept: who reads on says so again. */
+  #ledgerWatchedUntilMs = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -77,15 +84,20 @@ export class Fleet extends DurableObject<Env> {
     return removed;
   }
 
+  /** Someone reads the usage ledger: every Worker hears of it with its next snapshot. */
+  watchLedger(): void {
+    this.#ledgerWatchedUntilMs = Date.now() + WATCHED_MS;
+  }
+
   /** @param knownVersion of the snapshot that the caller has; null: none */
   snapshot(knownVersion: number | null): RosterSnapshot {
-    if (knownVersion === this.#version) {
-      return { version: this.#version, rows: null, prices: null };
-    }
+    const version = this.#version;
+    const isLedgerWatched = Date.now() < this.#ledgerWatchedUntilMs;
+    if (knownVersion === version) return { version, rows: null, prices: null, isLedgerWatched };
     const rows = this.ctx.storage.sql
       .exec<{ row: string }>("SELECT row FROM accounts WHERE row IS NOT NULL ORDER BY id")
       .toArray()
       .map(({ row }) => row);
-    return { version: this.#version, rows, prices: this.#prices.all() };
+    return { version, rows, prices: this.#prices.all(), isLedgerWatched };
   }
 }

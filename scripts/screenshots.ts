@@ -17,6 +17,7 @@ import { projectDir } from "./host/project.ts";
 import { runMain, Stop } from "./host/stop.ts";
 
 const IMAGES_DIR = join(projectDir, "docs/images");
+const PICTURED = SCREENS.filter(({ isPictured = true }) => isPictured);
 const BYTES_PER_KB = 1000;
 /** A phone's pixels are small; on a page its picture is shown small, too. */
 const SCALE: Record<Device, number> = { desktop: 1, phone: 2 };
@@ -27,7 +28,7 @@ Takes a picture of every screen of the panel, in both themes, on a desktop and o
 that a team has used for a month. They go to docs/images.
 
   --only <screen>       this screen alone; may be given more than once. There are:
-                        ${SCREENS.map(({ name }) => name).join(", ")}
+                        ${PICTURED.map(({ name }) => name).join(", ")}
   --language <${Object.keys(LANGUAGES).join("|")}>   default en; other languages are part of the file's name
   --help                this text`;
 
@@ -72,10 +73,10 @@ function readFlags(): Wish | null {
   }
   const { only, language = "en", help } = values;
   if (help) return null;
-  const unknown = only?.filter((name) => !SCREENS.some((screen) => screen.name === name)) ?? [];
+  const unknown = only?.filter((name) => !PICTURED.some((screen) => screen.name === name)) ?? [];
   if (unknown.length > 0) throw new Stop(`There is no screen "${unknown[0]}".\n\n${HELP}`);
   if (!isLanguage(language)) throw new Stop(`There is no language "${language}".\n\n${HELP}`);
-  return { screens: SCREENS.filter(({ name }) => only?.includes(name) ?? true), language };
+  return { screens: PICTURED.filter(({ name }) => only?.includes(name) ?? true), language };
 }
 
 function isLanguage(text: string): text is Language {

@@ -29,6 +29,13 @@ export const SCREENS: readonly Screen[] = [
   },
   { path: "/keys/:id", component: lazy(() => import("./screens/keys/one-key.tsx")) },
   {
+    path: "/accounts",
+    component: lazy(() => import("./screens/accounts/accounts.tsx")),
+    nav: { label: "accounts", icon: "accounts" },
+  },
+  { path: "/accounts/new", component: lazy(() => import("./screens/accounts/add-account.tsx")) },
+  { path: "/accounts/:id", component: lazy(() => import("./screens/accounts/one-account.tsx")) },
+  {
     path: "/requests",
     component: lazy(() => import("./screens/requests/requests.tsx")),
     nav: { label: "requests", icon: "requests" },
@@ -44,6 +51,11 @@ export const SCREENS: readonly Screen[] = [
     path: "/settings",
     component: lazy(() => import("./screens/settings/settings.tsx")),
     nav: { label: "settings", icon: "settings" },
+  },
+  {
+    path: "/start",
+    component: lazy(() => import("./screens/start/first-steps.tsx")),
+    nav: { label: "start", icon: "start" },
   },
 ];
 

@@ -80,6 +80,7 @@ export class MeterLoad {
         costNanoDollars: COST_NANO,
         priceId: `${model}@2026-01-01`,
       },
+      isWatched: false,
     };
   }
 }

@@ -54,6 +54,13 @@ export class Limiter {
     return this.#open.size;
   }
 
+  /** When the first lease of an open request runs out; null: none is open. */
+  get firstLeaseEndMs(): number | null {
+    // In the order in which they were let in, and every lease has the same length.
+    for (const { leaseUntilMs } of this.#open.values()) return leaseUntilMs;
+    return null;
+  }
+
   /** A request that was let in and has not ended, or null. */
   findOpen(id: string): OpenRequest | null {
     return this.#open.get(id) ?? null;

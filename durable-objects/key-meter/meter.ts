@@ -24,10 +24,13 @@ import { readUsage, type UsageReport } from "./usage-report.ts";
 const LEASE_MS = 15 * 60_000;
 /** A row stays this long after it began, so that a repeated settlement finds it. */
 const KEEP_ROWS_MS = 60 * 60_000;
-/** How often leases are swept while requests are open. */
+/** Leases are swept this long after the first one ran out: several that ran out together, at once. */
 const SWEEP_EVERY_MS = 60_000;
-/** How often rows are folded: an alarm that comes to deliver would else write sums for a few rows. */
-const FOLD_EVERY_MS = 10 * 60_000;
+/**
+ * Rows wait this long after they could be folded: an alarm that comes to deliver would else write sums
+ * for a few rows.
+ */
+const FOLD_EVERY_MS = 30 * 60_000;
 const MINUTE_MS = 60_000;
 const FIRST_ERROR_STATUS = 400;
 /** How long a thread's messages are remembered: upstream documents no lifetime. */
@@ -89,7 +92,7 @@ export type MeterStorage = Pick<
   "sql" | "transactionSync" | "setAlarm" | "getAlarm"
 >;
 
-type SettledRequest = Omit<Settlement, "requestId" | "bill">;
+type SettledRequest = Omit<Settlement, "requestId" | "bill" | "isWatched">;
 
 export type AdmissionAnswer = Result<Admitted, PolicyRefusal | LimitRefusal>;
 
@@ -103,7 +106,7 @@ export class Meter {
   readonly #pins: Pins;
   readonly #outbox: Outbox;
   #sweptAtMs = 0;
-  #foldedAtMs = 0;
+  #foldTriedAtMs = 0;
   /** When the alarm is set for; null: not set. Undefined until it was asked. */
   #alarmAtMs: number | null | undefined;
   #policy: KeyPolicy | null;
@@ -131,15 +134,15 @@ export class Meter {
     for (const settlement of settlements) this.settle(settlement);
     if (this.#policy === null && admissions.some(({ policy }) => policy === null)) return null;
     const answers = admissions.map((admission) => this.#admit(admission));
-    if (answers.some(({ ok: isIn }) => isIn)) await this.#wakeWithin(SWEEP_EVERY_MS);
     if (settlements.length > 0) await this.#wakeToDeliver();
+    if (answers.some(({ ok: isIn }) => isIn)) await this.#wakeToSweep();
     return answers;
   }
 
   /** Lets a request in, with a lease, or says why not. Idempotent by request id. */
   async admit(admission: Admission): Promise<AdmissionAnswer> {
     const answer = this.#admit(admission);
-    if (answer.ok) await this.#wakeWithin(SWEEP_EVERY_MS);
+    if (answer.ok) await this.#wakeToSweep();
     return answer;
   }
 
@@ -218,7 +221,7 @@ export class Meter {
    *
    * @returns false where the row was settled before, or is not known
    */
-  settle({ requestId, bill, ...end }: Settlement): boolean {
+  settle({ requestId, bill, isWatched, ...end }: Settlement): boolean {
     const { rowsWritten } = this.#storage.sql.exec(
       COMPLETE_REQUEST,
       requestId,
@@ -246,7 +249,7 @@ export class Meter {
       this.#outbox.nextSeq,
     );
     if (rowsWritten === 0) return false;
-    this.#outbox.note(requestId);
+    this.#outbox.note(requestId, isWatched);
     const request = this.#limiter.findOpen(requestId) ?? this.#requestRow(requestId);
     const used = {
       tokens: tokensOf(bill),
@@ -320,17 +323,20 @@ export class Meter {
     await this.#outbox.deliver();
     this.#fold();
     await this.#wakeToDeliver();
+    await this.#wakeToSweep();
+    const oldestAtMs = this.#oldestRowMs();
+    if (oldestAtMs !== null) {
+      // What the ledger does not have yet could not be folded just now, and cannot be in a moment.
+      const ripeAtMs = oldestAtMs + this.#keepRowsMs() + FOLD_EVERY_MS;
+      await this.#wakeAt(Math.max(ripeAtMs, this.#foldTriedAtMs + FOLD_EVERY_MS));
+    }
+  }
+
+  #oldestRowMs(): number | null {
     const [oldest] = this.#storage.sql
       .exec<{ at: number }>("SELECT started_at_ms AS at FROM requests ORDER BY id LIMIT 1")
       .toArray();
-    if (this.#limiter.open > 0) await this.#wakeWithin(SWEEP_EVERY_MS);
-    else if (oldest !== undefined) {
-      const foldAtMs = Math.max(
-        oldest.at + this.#keepRowsMs() + 1,
-        this.#foldedAtMs + FOLD_EVERY_MS,
-      );
-      await this.#wakeWithin(foldAtMs - this.#now());
-    }
+    return oldest?.at ?? null;
   }
 
   #sweep(): void {
@@ -352,7 +358,7 @@ export class Meter {
           this.#outbox.nextSeq,
           id,
         );
-        this.#outbox.note(id);
+        this.#outbox.note(id, false);
       }
     });
   }
@@ -360,8 +366,9 @@ export class Meter {
   /** Only what the ledger has: what it has not would be gone. */
   #fold(): void {
     const nowMs = this.#now();
-    if (nowMs - this.#foldedAtMs < FOLD_EVERY_MS) return;
-    this.#foldedAtMs = nowMs;
+    const oldestAtMs = this.#oldestRowMs() ?? nowMs;
+    if (nowMs < oldestAtMs + this.#keepRowsMs() + FOLD_EVERY_MS) return;
+    this.#foldTriedAtMs = nowMs;
     const { sql } = this.#storage;
     this.#storage.transactionSync(() => {
       const upTo = [firstIdOf(nowMs - this.#keepRowsMs()), this.#outbox.deliveredSeq];
@@ -412,11 +419,17 @@ export class Meter {
 
   async #wakeToDeliver(): Promise<void> {
     const { dueAtMs } = this.#outbox;
-    if (dueAtMs !== null) await this.#wakeWithin(dueAtMs - this.#now());
+    if (dueAtMs !== null) await this.#wakeAt(dueAtMs);
   }
 
-  async #wakeWithin(delayMs: number): Promise<void> {
-    const atMs = this.#now() + Math.max(0, delayMs);
+  async #wakeToSweep(): Promise<void> {
+    const { firstLeaseEndMs } = this.#limiter;
+    if (firstLeaseEndMs !== null) await this.#wakeAt(firstLeaseEndMs + SWEEP_EVERY_MS);
+  }
+
+  /** Moves the alarm only where it would ring later: that is a row written. */
+  async #wakeAt(wantedAtMs: number): Promise<void> {
+    const atMs = Math.max(this.#now(), wantedAtMs);
     if (this.#alarmAtMs === undefined) this.#alarmAtMs = await this.#storage.getAlarm();
     if (this.#alarmAtMs !== null && this.#alarmAtMs <= atMs) return;
     this.#alarmAtMs = atMs;

@@ -4,11 +4,21 @@ import type { LedgerBatch, LedgerFact } from "../usage-ledger/contract.ts";
 import { type RequestRow, recordOf } from "./request-record.ts";
 
 const SECOND_MS = 1_000;
+const MINUTE_MS = 60 * SECOND_MS;
 /** A key that was quiet: its request is alone, and waiting for others would only show it later. */
 const DELAY_AFTER_QUIET_MS = 5 * SECOND_MS;
 /** A key in use: what a delivery costs is shared by all that ends meanwhile. */
 const DELAY_IN_USE_MS = 15 * SECOND_MS;
-const QUIET_MS = 60 * SECOND_MS;
+const QUIET_MS = MINUTE_MS;
+/**
+ * So soon are deliveries made only so often where no one watches: each costs as much as several
+ * requests. Who tries a key, or uses it now and then, has what he did in the ledger at once; a key that
+ * goes on and on for hours delivers once in this time, or when there is a batch of it.
+ */
+const SOON_AGAIN_MS = 10 * MINUTE_MS;
+/** So many deliveries soon can be saved up. */
+const SOON_SAVED_MAX = 10;
+const SAVED_UP_MS = (SOON_SAVED_MAX - 1) * SOON_AGAIN_MS;
 /** While the ledger does not answer. */
 const FIRST_RETRY_MS = 15 * SECOND_MS;
 const MAX_RETRY_MS = 5 * 60 * SECOND_MS;
@@ -45,6 +55,10 @@ export class Outbox {
   /** No undelivered fact is about an older request than this one; null: all are delivered. */
   #oldestPending: string | null;
   #dueAtMs: number | null = null;
+  /** Someone watches, so that the next delivery uses up nothing of what is saved. */
+  #isWatched = false;
+  /** When every delivery that was made soon will have been made up for. */
+  #soonSpentUntilMs: number;
   #deliveredAtMs = 0;
   #failures = 0;
 
@@ -53,10 +67,13 @@ export class Outbox {
     this.#now = now;
     this.#post = post;
     const [row] = sql
-      .exec<{ shard: number; delivered_seq: number }>("SELECT shard, delivered_seq FROM delivery")
+      .exec<{ shard: number; delivered_seq: number; soon_spent_until_ms: number }>(
+        "SELECT shard, delivered_seq, soon_spent_until_ms FROM delivery",
+      )
       .toArray();
     this.#shard = row?.shard ?? null;
     this.#deliveredSeq = row?.delivered_seq ?? 0;
+    this.#soonSpentUntilMs = row?.soon_spent_until_ms ?? 0;
     const { last, oldest } = sql
       .exec<{ last: number | null; oldest: string | null }>(
         `SELECT MAX(MAX(COALESCE(swept_seq, 0), COALESCE(settled_seq, 0))) AS last,
@@ -67,7 +84,7 @@ export class Outbox {
       .one();
     this.#lastSeq = Math.max(this.#deliveredSeq, last ?? 0);
     this.#oldestPending = oldest;
-    if (oldest !== null) this.#dueAtMs = now();
+    if (oldest !== null) this.#dueAtMs = this.#soonAtMs(now());
   }
 
   /** Facts up to this one are in the ledger. */
@@ -85,15 +102,36 @@ export class Outbox {
     return this.#lastSeq + 1;
   }
 
-  /** The next fact was written. */
-  note(requestId: string): void {
+  /**
+   * The next fact was written.
+   *
+   * @param isWatched whether someone reads the ledger these minutes, and so waits for it
+   */
+  note(requestId: string, isWatched: boolean): void {
     this.#lastSeq += 1;
     this.#addPending(requestId);
-    if (this.#dueAtMs === null) {
-      const nowMs = this.#now();
-      const isQuiet = nowMs - this.#deliveredAtMs > QUIET_MS;
-      this.#dueAtMs = nowMs + (isQuiet ? DELAY_AFTER_QUIET_MS : DELAY_IN_USE_MS);
-    }
+    const dueAtMs = this.#dueAtMs ?? Number.POSITIVE_INFINITY;
+    this.#isWatched ||= isWatched;
+    const nowMs = this.#now();
+    const isQuiet = nowMs - this.#deliveredAtMs > QUIET_MS;
+    const gatheredAtMs = nowMs + (isQuiet ? DELAY_AFTER_QUIET_MS : DELAY_IN_USE_MS);
+    const isBatch = this.#lastSeq - this.#deliveredSeq >= MAX_FACTS_A_BATCH;
+    const isSoon = this.#isWatched || isBatch;
+    const wantedAtMs = isSoon ? gatheredAtMs : this.#soonAtMs(gatheredAtMs);
+    // While the ledger does not answer, nothing new brings the next try forward.
+    if (this.#failures === 0 || this.#dueAtMs === null)
+      this.#dueAtMs = Math.min(dueAtMs, wantedAtMs);
+  }
+
+  #spendOne(): void {
+    const nowMs = this.#now();
+    const untilMs = Math.max(nowMs, this.#soonSpentUntilMs) + SOON_AGAIN_MS;
+    this.#soonSpentUntilMs = Math.min(untilMs, nowMs + SOON_SAVED_MAX * SOON_AGAIN_MS);
+  }
+
+  /** The wanted time, or the first one after it at which a delivery has been saved up. */
+  #soonAtMs(wantedAtMs: number): number {
+    return Math.max(wantedAtMs, this.#soonSpentUntilMs - SAVED_UP_MS);
   }
 
   /** Tells the ledger what it has not been told. Where it does not answer, tries again later. */
@@ -101,8 +139,12 @@ export class Outbox {
     const isResting = this.#failures > 0 && (this.#dueAtMs ?? 0) > this.#now();
     const oldest = this.#oldestPending;
     if (oldest === null || isResting) return;
+    const isWatched = this.#isWatched;
+    const soonSpentUntilMs = this.#soonSpentUntilMs;
     this.#oldestPending = null;
     this.#dueAtMs = null;
+    this.#isWatched = false;
+    if (!isWatched) this.#spendOne();
     try {
       await this.#deliverFrom(oldest);
       this.#failures = 0;
@@ -112,6 +154,8 @@ export class Outbox {
       this.#failures += 1;
       this.#dueAtMs = this.#now() + restMs;
       this.#addPending(oldest);
+      this.#isWatched ||= isWatched;
+      this.#soonSpentUntilMs = soonSpentUntilMs;
       this.#post.log("warn", "outbox.delayed", { restMs, error: describeError(error) });
     }
   }
@@ -181,7 +225,11 @@ export class Outbox {
   }
 
   #noteDelivered(seq: number): void {
-    this.#sql.exec("UPDATE delivery SET delivered_seq = ?", seq);
+    this.#sql.exec(
+      "UPDATE delivery SET delivered_seq = ?, soon_spent_until_ms = ?",
+      seq,
+      this.#soonSpentUntilMs,
+    );
     this.#deliveredSeq = seq;
   }
 }

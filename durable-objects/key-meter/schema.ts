@@ -101,6 +101,8 @@ export const SCHEMA_STEPS = [
            + (SELECT COUNT(*) FROM requests WHERE state = 'settled') AS seq
          FROM requests WHERE state = 'unsettled') AS numbered
    WHERE requests.id = numbered.id;`,
+  // When every delivery that was made soon will have been made up for.
+  "ALTER TABLE delivery ADD COLUMN soon_spent_until_ms INTEGER NOT NULL DEFAULT 0",
 ];
 
 /** The sums that `hourly` and `lifetime` keep, as SQL over `requests`. Order as in SUM_COLUMNS. */

@@ -36,6 +36,7 @@ export class Roster {
   readonly #now: () => number;
   #pool: Pool | null = null;
   #prices: Prices = LISTED_PRICES;
+  #isLedgerWatched = false;
   /** Of the snapshot that the pool was made from; null: read it whole. */
   #version: number | null = null;
   #readAtMs = Number.NEGATIVE_INFINITY;
@@ -80,6 +81,11 @@ export class Roster {
     return this.#prices;
   }
 
+  /** Whether someone reads the usage ledger these minutes, as the snapshot in use says. */
+  get isLedgerWatched(): boolean {
+    return this.#isLedgerWatched;
+  }
+
   /** A newer pool than the one in hand, for a request that found no account in it; else null. */
   async newerPool(): Promise<Pool | null> {
     if (this.#now() - this.#readAtMs < LOOK_AGAIN_MS) return null;
@@ -107,10 +113,11 @@ export class Roster {
 
   async #read(): Promise<Pool> {
     const known = this.#version;
-    const { version, rows, prices } = await callObject(this.#fleet, (fleet) =>
+    const { version, rows, prices, isLedgerWatched } = await callObject(this.#fleet, (fleet) =>
       fleet.snapshot(known),
     );
     this.#readAtMs = this.#now();
+    this.#isLedgerWatched = isLedgerWatched;
     if (rows !== null || this.#pool === null) {
       this.#pool = new Pool((rows ?? []).map(parseRosterRow), this.#policy);
       this.#version = version;

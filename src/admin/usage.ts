@@ -2,7 +2,7 @@ import { Hono } from "hono";
 import type { Sums } from "../../durable-objects/usage-ledger/contract.ts";
 import { DAY_MS, HOUR_MS } from "../../durable-objects/usage-ledger/schema.ts";
 import { dayStarts, hoursFit, localTime } from "../ledger/time-zone.ts";
-import { UsageReader } from "../ledger/usage-reader.ts";
+import type { UsageReader } from "../ledger/usage-reader.ts";
 import { type CsvRow, csvAnswer } from "./csv.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { accountNames, keyNames } from "./names.ts";
@@ -138,7 +138,7 @@ export function askedOf(c: AdminContext, query: QueryName): Asked | string {
 }
 
 export function reader(c: AdminContext): UsageReader {
-  return new UsageReader(c.env, c.get("services").config.ledger.shards);
+  return c.get("services").usage;
 }
 
 export function wantsCsv(c: AdminContext): boolean {

@@ -15,14 +15,20 @@ import type {
 import { addSums, noSums } from "../../durable-objects/usage-ledger/sums.ts";
 import { callObject, type Remote } from "../durable-call.ts";
 import type { UsageLedger } from "../index.ts";
+import type { LedgerWatch } from "./ledger-watch.ts";
 import { ledgerShard } from "./shards.ts";
 
-/** The ledger as a whole: asks every shard and puts their answers together. */
+/**
+ * The ledger as a whole: asks every shard and puts their answers together. Whoever reads is noted, so
+ * that what happens from now on is there soon.
+ */
 export class UsageReader {
   readonly #shards: (() => Remote<UsageLedger>)[];
+  readonly #watch: LedgerWatch;
 
-  constructor(env: Env, shards: number) {
+  constructor(env: Env, shards: number, watch: LedgerWatch) {
     this.#shards = Array.from({ length: shards }, (_, shard) => () => ledgerShard(env, shard));
+    this.#watch = watch;
   }
 
   async reach(): Promise<LedgerReach> {
@@ -93,8 +99,10 @@ export class UsageReader {
     return answers.find((request) => request !== null) ?? null;
   }
 
-  #ask<T>(call: (ledger: Remote<UsageLedger>) => Promise<T>): Promise<T[]> {
-    return Promise.all(this.#shards.map((shard) => callObject(shard, call)));
+  async #ask<T>(call: (ledger: Remote<UsageLedger>) => Promise<T>): Promise<T[]> {
+    const asked = Promise.all(this.#shards.map((shard) => callObject(shard, call)));
+    const [answers] = await Promise.all([asked, this.#watch.note()]);
+    return answers;
   }
 }
 

@@ -3,7 +3,6 @@ import { EVENT_LOG_NAME } from "../../durable-objects/event-log/contract.ts";
 import { allAccounts } from "../accounts/roster.ts";
 import { describeError } from "../background.ts";
 import { callObject, remote } from "../durable-call.ts";
-import { UsageReader } from "../ledger/usage-reader.ts";
 import type { Services } from "../relay/services.ts";
 import type { Result } from "../result.ts";
 import { relayVersion } from "../version.ts";
@@ -56,9 +55,7 @@ const NO_STORE = { "cache-control": "no-store" };
 export async function gather(services: Services, env: Env): Promise<Family[]> {
   const vault = await services.vault();
   const sources = await Promise.all([
-    source(services, "usage_ledger", async () =>
-      ledgerFamilies(await new UsageReader(env, services.config.ledger.shards).lifetime()),
-    ),
+    source(services, "usage_ledger", async () => ledgerFamilies(await services.usage.lifetime())),
     source(services, "fleet", async () =>
       accountFamilies({
         rows: await allAccounts(services.fleet),

@@ -14,6 +14,8 @@ import { KeyCache } from "../keys/key-cache.ts";
 import type { KeyStore } from "../keys/key-store.ts";
 import { KvKeyStore } from "../keys/kv.ts";
 import { UpstashKeyStore } from "../keys/upstash.ts";
+import { LedgerWatch } from "../ledger/ledger-watch.ts";
+import { UsageReader } from "../ledger/usage-reader.ts";
 import { type Logger, makeLogger } from "../log.ts";
 import { RecentMap } from "../recent-map.ts";
 import { ok, type Result } from "../result.ts";
@@ -47,6 +49,8 @@ export interface Services {
   /** @param locationHint has an effect with the first call to an object that is not made yet */
   account(id: string, locationHint?: LocationHint | null): Remote<ClaudeAccount>;
   fleet(): Remote<Fleet>;
+  /** The usage ledger, for those who read it. */
+  usage: UsageReader;
 }
 
 const made = new WeakMap<Env, Result<Services, string[]>>();
@@ -97,5 +101,6 @@ function makeServices(env: Env): Result<Services, string[]> {
     meter,
     account,
     fleet,
+    usage: new UsageReader(env, config.value.ledger.shards, new LedgerWatch(fleet, log)),
   });
 }

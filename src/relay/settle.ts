@@ -14,6 +14,7 @@ export async function settle(
   status: number,
   firstByteAtMs: number | null,
 ): Promise<void> {
+  const { services } = call;
   const endedAtMs = Date.now();
   const served = sent.outcome.ok ? sent.outcome.value : null;
   const settlement: Settlement = {
@@ -28,8 +29,8 @@ export async function settle(
     firstByteMs: firstByteAtMs === null ? null : firstByteAtMs - call.startedAtMs,
     durationMs: endedAtMs - call.startedAtMs,
     bill: billOf(call, ending),
+    isWatched: services.roster.isLedgerWatched,
   };
-  const { services } = call;
   await services.meterLink.settle(call.key.id, settlement, call.isTight);
   services.log("debug", "request.settled", {
     requestId: call.requestId,

@@ -59,6 +59,8 @@ export interface Settlement {
   firstByteMs: number | null;
   durationMs: number;
   bill: Bill;
+  /** Whether someone reads the usage ledger these minutes, so that it should soon be there. */
+  isWatched: boolean;
 }
 
 export const NOTHING_BILLED: Bill = {

@@ -1,8 +1,17 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ensureBundle } from "../../scripts/host/bundle.ts";
+import { ensurePanel } from "../../scripts/host/panel-build.ts";
 import { FIRST_VIEW_MAX_BYTES, firstViewOf } from "../../scripts/host/panel-size.ts";
 import { projectDir } from "../../scripts/host/project.ts";
 import { startRelay } from "../../scripts/relay-process.ts";
@@ -171,6 +180,47 @@ test("a relay without its panel's files serves, and says what to do", async () =
   } finally {
     await bare.stop();
     rmSync(stateDir, { recursive: true, force: true });
+  }
+});
+
+test("the panel is built where it is missing or stale, and not otherwise", async () => {
+  const root = mkdtempSync(join(tmpdir(), "relay-panel-build-"));
+  const source = join(root, "admin-pages");
+  const built = () =>
+    readdirSync(join(root, "dist/panel/web"), { recursive: true, encoding: "utf8" }).sort();
+  const told: string[] = [];
+  const ensure = async () => {
+    await ensurePanel((line) => told.push(line), root);
+    return told.splice(0);
+  };
+  try {
+    // A commit from before the panel.
+    expect(await ensure()).toEqual([]);
+    mkdirSync(join(source, "src"), { recursive: true });
+    symlinkSync(join(projectDir, "node_modules"), join(root, "node_modules"));
+    writeFileSync(join(root, "package.json"), '{"type":"module"}');
+    writeFileSync(join(source, "vite.config.ts"), 'export default { base: "/web/" };');
+    writeFileSync(
+      join(source, "index.html"),
+      '<script type="module" src="./src/main.ts"></script>',
+    );
+    writeFileSync(join(source, "src/main.ts"), 'console.log("one");');
+    expect(await ensure()).toEqual(["Building the panel ..."]);
+    const first = built();
+    expect(first).toContain("index.html");
+    expect(await ensure()).toEqual([]);
+
+    writeFileSync(join(source, "src/main.ts"), 'console.log("another");');
+    expect(await ensure()).toEqual(["Building the panel ..."]);
+    // One script, the new one: what no page names any more is gone.
+    expect(built()).toHaveLength(first.length);
+    expect(built()).not.toEqual(first);
+
+    writeFileSync(join(source, "src/main.ts"), "console.log(");
+    await expect(ensure()).rejects.toThrow("The panel could not be built.");
+    expect(built()).toContain("index.html");
+  } finally {
+    rmSync(root, { recursive: true, force: true });
   }
 });
 

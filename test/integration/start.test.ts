@@ -10,6 +10,7 @@ import { settledPort } from "../fixtures/settled-port.ts";
 const projectDir = resolve(import.meta.dirname, "../..");
 const READY = /is running at (http:\/\/127\.0\.0\.1:\d+)/;
 const PASSWORD = /Admin password +(\S+)/;
+const PANEL = /^ *Panel +(\S+)$/m;
 /** A condition that never comes true fails the test; nothing else depends on time. */
 const PATIENCE_MS = 50_000;
 const POLL_MS = 25;
@@ -152,6 +153,10 @@ describe("npm start", () => {
     expect(first.output().split(password)).toHaveLength(2);
     expect(secrets).not.toContain(password);
     expect((await signIn(url, "admin", password)).status).toBe(200);
+    await until(() => PANEL.test(first.output()), first);
+    const panel = await fetch(PANEL.exec(first.output())?.[1] ?? "");
+    expect(panel.status).toBe(200);
+    expect(panel.headers.get("content-type")).toMatch(/^text\/html/);
     expect(await stopped(first)).toBe(0);
 
     const second = runScript("start.ts", stateDir);

@@ -2,7 +2,9 @@ import { reset, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { LedgerFact } from "../../durable-objects/usage-ledger/contract.ts";
+import { Roster } from "../../src/accounts/roster.ts";
 import { issueSession } from "../../src/admin/session.ts";
+import { LedgerWatch } from "../../src/ledger/ledger-watch.ts";
 import { ledgerShard } from "../../src/ledger/shards.ts";
 import { UsageReader } from "../../src/ledger/usage-reader.ts";
 import { exposition } from "../../src/metrics/exposition.ts";
@@ -10,6 +12,11 @@ import { gather } from "../../src/metrics/metrics.ts";
 import { servicesOf } from "../../src/relay/services.ts";
 import { newRequestId } from "../../src/request-id.ts";
 
+/** Says nothing to anyone: for what is read alone. */
+const UNHEARD = new LedgerWatch(
+  () => ({ watchLedger: async () => {} }),
+  () => {},
+);
 const ORIGIN = "https://relay.example";
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -387,7 +394,7 @@ test("shards are one ledger to whoever asks", async () => {
       await take(`k${shard}${nth}`, [fact], shard);
     }
   }
-  const whole = new UsageReader(env, 3);
+  const whole = new UsageReader(env, 3, UNHEARD);
   const filter = { keyId: null, accountId: null, model: null };
   const range = { fromMs: NOON_MS - DAY_MS / 2, toMs: NOON_MS + DAY_MS / 2 };
   expect((await whole.total(range, filter)).requests).toBe(12);
@@ -432,4 +439,33 @@ test("metrics of a source that does not answer are missing and said to be, the o
   expect(text).toContain('relay_source_up{source="usage_ledger"} 1\n');
   expect(text).toContain("\nrelay_requests_unsettled 0\n");
   expect(text).not.toContain("relay_account");
+});
+
+test("whoever reads the ledger is noted at the Fleet, and every Worker hears of it for some minutes", async () => {
+  const fleet = env.FLEET.get(env.FLEET.idFromName("fleet"));
+  const { version, isLedgerWatched } = await fleet.snapshot(null);
+  expect(isLedgerWatched).toBe(false);
+  expect(await fleet.snapshot(version)).toMatchObject({ rows: null, isLedgerWatched: false });
+  await ask("/usage-trend?granularity=day");
+  expect(await fleet.snapshot(version)).toMatchObject({ rows: null, isLedgerWatched: true });
+  const roster = new Roster(() => fleet, { canReachProxies: true, nearLimit: 0.9 });
+  await roster.pool(() => {});
+  expect(roster.isLedgerWatched).toBe(true);
+});
+
+test("who cannot tell that he reads reads all the same, and tries again", async () => {
+  let told = 0;
+  const lines: string[] = [];
+  const watch = new LedgerWatch(
+    () => ({
+      watchLedger: async () => {
+        told += 1;
+        if (told === 1) throw new Error("away");
+      },
+    }),
+    (_level, event) => lines.push(event),
+  );
+  for (let nth = 0; nth < 5; nth += 1) await watch.note();
+  expect(told).toBe(2);
+  expect(lines).toEqual(["ledger.watch_untold"]);
 });

@@ -89,6 +89,7 @@ class Bench {
         model,
         costNanoDollars,
       },
+      isWatched: false,
     });
   }
 

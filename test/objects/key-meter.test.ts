@@ -76,6 +76,7 @@ function settlementOf(requestId: string, patch: Partial<Settlement> = {}): Settl
     firstByteMs: 10,
     durationMs: 20,
     bill: billOf(10, 5, 1_000),
+    isWatched: false,
     ...patch,
   };
 }
@@ -409,7 +410,9 @@ test("a batch first takes what has ended, then lets in what may pass", () =>
 test("rows of the tables' first version are read and completed by this one", () =>
   withBench(async (bench) => {
     const { sql } = bench.storage;
-    for (const table of ["schema_version", "requests", "sessions"]) sql.exec(`DROP TABLE ${table}`);
+    for (const table of ["schema_version", "requests", "sessions", "delivery"]) {
+      sql.exec(`DROP TABLE ${table}`);
+    }
     const [first = ""] = SCHEMA_STEPS;
     sql.exec(first);
     const id = newRequestId(bench.nowMs);

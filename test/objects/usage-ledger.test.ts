@@ -186,6 +186,7 @@ function settlementOf(requestId: string, patch: Partial<Settlement> = {}): Settl
       costNanoDollars: 1_000,
       priceId: "sonnet@2026",
     },
+    isWatched: false,
     ...patch,
   };
 }
@@ -373,36 +374,74 @@ describe("the way from a meter to the ledger", () => {
       expect(sender.sent.map(({ facts }) => facts.length)).toEqual([1, 15]);
     }).then(() => {}));
 
-  test("costs fewer than four rows and 2.5 calls a request, at one request a second", async () => {
-    const seconds = 3_600;
+  test("saves up where a key goes on and on and no one watches, and delivers soon where someone does", () =>
+    withSender(async (sender) => {
+      const requestAMinute = async (minutes: number, isWatched: boolean) => {
+        sender.sent.length = 0;
+        for (let minute = 0; minute < minutes; minute += 1) {
+          await sender.settle(await sender.admit(), { isWatched });
+          await sender.runUntil(sender.nowMs + MINUTE_MS);
+          // An object that has nothing to do is evicted; what was saved up outlives that.
+          sender.wakeAnew();
+        }
+        return sender.sent.map(({ facts }) => facts.length);
+      };
+      expect(await requestAMinute(10, false)).toEqual(Array.from({ length: 10 }, () => 1));
+      await requestAMinute(10, false);
+      expect(await requestAMinute(40, false)).toEqual([10, 10, 10, 10]);
+      const watched = await requestAMinute(10, true);
+      expect(watched.reduce((sum, facts) => sum + facts, 0)).toBeGreaterThanOrEqual(10);
+      expect(watched).toHaveLength(10);
+      // Half a day later there is something saved again.
+      await sender.runUntil(sender.nowMs + 12 * HOUR_MS);
+      expect(await requestAMinute(5, false)).toEqual([1, 1, 1, 1, 1]);
+    }).then(() => {}));
+
+  test("delivers a whole batch without waiting, however little is saved up", () =>
+    withSender(async (sender) => {
+      for (let minute = 0; minute < 20; minute += 1) {
+        await sender.settle(await sender.admit());
+        await sender.runUntil(sender.nowMs + MINUTE_MS);
+      }
+      sender.sent.length = 0;
+      for (let nth = 0; nth < 250; nth += 1) await sender.settle(await sender.admit());
+      await sender.runUntil(sender.nowMs + 15 * SECOND_MS);
+      expect(sender.sent.flatMap(({ facts }) => facts).length).toBeGreaterThanOrEqual(250);
+    }).then(() => {}));
+
+  test.each([
+    { load: "one request a second", everyMs: SECOND_MS, warm: 5_400, requests: 3_600 },
+    { load: "one request a minute", everyMs: MINUTE_MS, warm: 300, requests: 600 },
+  ])("costs fewer than four rows and 2.5 calls a request, at $load", async (asked) => {
+    const { everyMs, warm, requests } = asked;
     const { sent, counted, alarms } = await withSender(async (sender) => {
-      // After an hour rows are folded and deleted as well: that is paid for, too.
-      for (let second = -seconds - 600; second < seconds; second += 1) {
-        if (second === 0) {
+      // Later on rows are folded and deleted as well: that is paid for, too.
+      for (let nth = -warm; nth < requests; nth += 1) {
+        if (nth === 0) {
           sender.counted.forget();
           sender.sent.length = 0;
           sender.alarms = 0;
         }
         await sender.settle(await sender.admit());
-        await sender.runUntil(sender.nowMs + SECOND_MS);
+        await sender.runUntil(sender.nowMs + everyMs);
       }
     });
-    const inMeter = counted.rowsWritten / seconds;
+    const inMeter = counted.rowsWritten / requests;
     const inLedger = await withLedger(
       async ({ ledger, counted, clock }) => {
         // A ring that is full, so that dropping the oldest is paid for as well.
         for (const batch of sent) {
-          clock.nowMs = START_MS + seconds * SECOND_MS;
+          clock.nowMs = START_MS + requests * everyMs;
           await ledger.take(batch);
         }
         await ledger.alarm();
         await ledger.alarm();
-        return counted.rowsWritten / seconds;
+        return counted.rowsWritten / requests;
       },
       { recentRequests: 100 },
     );
     // Admission and settlement are a call each; an alarm is one, and so is a delivery.
-    const calls = (2 * seconds + alarms + sent.length) / seconds;
+    const calls = (2 * requests + alarms + sent.length) / requests;
     console.log(
       `rows written a request: ${inMeter.toFixed(2)} in the meter, ${inLedger.toFixed(2)} in the ledger; calls: ${calls.toFixed(2)}`,
     );

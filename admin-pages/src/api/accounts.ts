@@ -2,7 +2,7 @@ import { type Answer, call } from "./client.ts";
 
 export type AccountKind = "api_key" | "oauth" | "setup_token";
 
-export interface Proxy {
+export interface AccountProxy {
   type: "socks5" | "http" | "https";
   host: string;
   port: number;
@@ -46,7 +46,7 @@ export interface Account extends AccountSettings {
   credentialExpiresAt: string | null;
 }
 
-export type AccountWithProxy = Account & { proxy: Proxy | null };
+export type AccountWithProxy = Account & { proxy: AccountProxy | null };
 
 /** One of these proves the account upstream. */
 export interface AccountCredential {
@@ -106,14 +106,14 @@ export function readAccount(id: string, signal: AbortSignal): Promise<Answer<Acc
 
 export function createAccount(
   body: { name: string } & Partial<AccountSettings> &
-    AccountCredential & { proxy?: Proxy | null; locationHint?: string | null },
+    AccountCredential & { proxy?: AccountProxy | null; locationHint?: string | null },
 ): Promise<Answer<Account>> {
   return call("POST", "/claude-accounts", { body });
 }
 
 export function updateAccount(
   id: string,
-  body: Partial<AccountSettings> & AccountCredential & { proxy?: Proxy | null },
+  body: Partial<AccountSettings> & AccountCredential & { proxy?: AccountProxy | null },
 ): Promise<Answer<Account>> {
   return call("PUT", of(id), { body });
 }
@@ -136,7 +136,7 @@ export function testAccount(id: string): Promise<Answer<AccountTest>> {
 }
 
 export function makeLoginLink(body: {
-  proxy?: Proxy | null;
+  proxy?: AccountProxy | null;
   accountId?: string;
 }): Promise<Answer<LoginLink>> {
   return call("POST", "/claude-accounts/generate-auth-url", { body });

@@ -110,3 +110,24 @@ export function deleteKeyForGood(id: string): Promise<Answer<{ id: string }>> {
 export function restoreKey(id: string): Promise<Answer<RelayKey>> {
   return call("POST", `${of(id)}/restore`);
 }
+
+/** One of a key's newest requests, as its meter holds it: there from its first moment on. */
+export interface MeteredRequest {
+  id: string;
+  startedAt: string;
+  /** `open` while it runs. */
+  state: "open" | "settled" | "unsettled";
+  outcome: string | null;
+  model: string;
+  answeredModel: string | null;
+  status: number | null;
+  durationMs: number | null;
+}
+
+export function readKeyRequests(
+  id: string,
+  limit: number,
+  signal: AbortSignal,
+): Promise<Answer<{ requests: MeteredRequest[] }>> {
+  return call("GET", `${of(id)}/requests`, { query: { limit }, signal });
+}

@@ -4,13 +4,17 @@ import { Icon, type IconName } from "./icon.tsx";
 interface ButtonProps extends Omit<JSX.IntrinsicElements["button"], "icon" | "size"> {
   kind?: "primary" | "danger" | "quiet" | undefined;
   icon?: IconName | undefined;
+  isSmall?: boolean | undefined;
   /** Work is under way: the button waits and says so. */
   isBusy?: boolean | undefined;
   children?: ComponentChildren;
 }
 
-export function Button({ kind, icon, isBusy = false, children, disabled, ...rest }: ButtonProps) {
-  const className = ["button", kind, isBusy ? "busy" : ""].filter(Boolean).join(" ");
+export function Button(props: ButtonProps) {
+  const { kind, icon, isSmall, isBusy = false, children, disabled, ...rest } = props;
+  const className = ["button", kind, isSmall && "small", isBusy && "busy"]
+    .filter(Boolean)
+    .join(" ");
   return (
     <button
       type="button"

@@ -63,11 +63,14 @@ function Drawing(props: ChartProps) {
   newest.current = props;
   const look = `${theme.value} ${language.value} ${timeZone.value} ${props.kind} ${props.series.map(({ label, colour }) => label + colour)}`;
   const handle = useRef<PlotHandle | null>(null);
+  const [isDrawn, setDrawn] = useState(false);
 
   useEffect(() => {
     let isGone = false;
     void import("./plot.ts").then(({ plot }) => {
-      if (!isGone && place.current !== null) handle.current = plot(place.current, newest.current);
+      if (isGone || place.current === null) return;
+      handle.current = plot(place.current, newest.current);
+      setDrawn(true);
     });
     return () => {
       isGone = true;
@@ -78,7 +81,7 @@ function Drawing(props: ChartProps) {
 
   const { starts, series } = props;
   useEffect(() => handle.current?.setData(starts, series), [starts, series]);
-  return <div ref={place} class="drawing" aria-hidden="true" />;
+  return <div ref={place} class={isDrawn ? "drawing" : "drawing skeleton"} aria-hidden="true" />;
 }
 
 function ChartTable({ label, starts, series, format, formatStart = shortTime }: ChartProps) {

@@ -2,6 +2,7 @@ import type { ComponentChildren } from "preact";
 import type { Failure } from "../api/client.ts";
 import { commonWords } from "../i18n/common.ts";
 import { Icon } from "./icon.tsx";
+import type { Sorting } from "./sorting.ts";
 import { FailureNotice, Loading, Notice } from "./states.tsx";
 
 export interface Column<Row> {
@@ -16,15 +17,12 @@ export interface Column<Row> {
   canSort?: boolean;
   /** Where the page is narrow: its cell is left out. */
   isExtra?: boolean;
+  /** Its cell holds more than a word: where the page is narrow, it takes the whole width. */
+  isBlock?: boolean;
   /** Buttons of the row: where the page is narrow, they stand beside its name. */
   isCorner?: boolean;
   /** Its head is for those who hear the page, as over buttons. */
   isHeadHidden?: boolean;
-}
-
-export interface Sorting {
-  by: string;
-  isDescending: boolean;
 }
 
 interface DataTableProps<Row> {
@@ -87,10 +85,16 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   );
 }
 
-function classOf<Row>({ isNumber, isMain, isExtra, isCorner }: Column<Row>): string {
-  return [isNumber && "number", isMain && "main", isExtra && "extra", isCorner && "corner number"]
-    .filter(Boolean)
-    .join(" ");
+function classOf<Row>(column: Column<Row>): string {
+  const { isNumber, isMain, isExtra, isBlock, isCorner } = column;
+  const names = [
+    isNumber && "number",
+    isMain && "main",
+    isExtra && "extra",
+    isBlock && "block",
+    isCorner && "corner number",
+  ];
+  return names.filter(Boolean).join(" ");
 }
 
 function Cell<Row>({ column, row }: { column: Column<Row>; row: Row }) {

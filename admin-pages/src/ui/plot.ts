@@ -55,6 +55,7 @@ export function plot(place: HTMLElement, props: ChartProps): PlotHandle {
       height: HEIGHT_PX,
       // So that the axis is divided at this zone's midnights.
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * MS_PER_S), timeZone.peek()),
+      padding: [8, 8, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: kind === "lines" } },
       hooks: { setCursor: [showTip] },
@@ -63,8 +64,8 @@ export function plot(place: HTMLElement, props: ChartProps): PlotHandle {
         {
           ...axis,
           grid: { show: false },
-          size: TIME_AXIS_PX,
           space: LABEL_GAP_PX,
+          size: TIME_AXIS_PX,
           values: (_, splits) => splits.map((at) => tickLabel(at * MS_PER_S, props.starts)),
         },
         { ...axis, size: VALUE_AXIS_PX, values: (_, splits) => splits.map(format) },

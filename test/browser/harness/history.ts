@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { RequestRecord } from "../../../durable-objects/key-meter/request-record.ts";
+import { SUM_COLUMNS, type SumColumn } from "../../../durable-objects/key-meter/schema.ts";
 import type { LedgerBatch, LedgerFact } from "../../../durable-objects/usage-ledger/contract.ts";
 import type { WorkerBundle } from "../../../scripts/host/bundle.ts";
 import { newRequestId } from "../../../src/request-id.ts";
@@ -12,13 +13,34 @@ const DAYS = 30;
 /** One batch has to fit a call to an object. */
 const FACTS_A_BATCH = 2_000;
 const HISTORY_PATH = "/history-for-tests";
-/** Puts the ledger's own way in on a path; everything else goes to the relay as it is. */
-const HISTORY_WORKER = `import relay from "./index.js";
+/**
+ * Puts the ledger's own way in on a path, and gives a meter's object one for sums of the past; it is
+ * begun anew then, since it remembers what it has read. Everything else goes to the relay as it is.
+ */
+const HISTORY_WORKER = `import relay, { KeyMeter as Meter } from "./index.js";
 export * from "./index.js";
+export class KeyMeter extends Meter {
+  takeHistory(table, rows) {
+    for (const row of rows) {
+      const names = Object.keys(row);
+      const places = names.map(() => "?").join(", ");
+      const insert = "INSERT INTO " + table + " (" + names.join(", ") + ") VALUES (" + places + ")";
+      this.ctx.storage.sql.exec(insert, ...Object.values(row));
+    }
+  }
+  beginAnew() {
+    this.ctx.abort("it has a history now");
+  }
+}
 export default {
   async fetch(request, env, ctx) {
     if (new URL(request.url).pathname !== "${HISTORY_PATH}") return relay.fetch(request, env, ctx);
-    await env.USAGE_LEDGER.getByName("ledger-0").take(await request.json());
+    const { batches, keyId, hourly, lifetime } = await request.json();
+    for (const batch of batches) await env.USAGE_LEDGER.getByName("ledger-0").take(batch);
+    const meter = env.KEY_METER.getByName(keyId);
+    await meter.takeHistory("hourly", hourly);
+    await meter.takeHistory("lifetime", lifetime);
+    await meter.beginAnew().catch(() => {});
     return new Response(null, { status: 204 });
   },
 };`;
@@ -44,34 +66,72 @@ export function withHistory(bundle: WorkerBundle): WorkerBundle {
 }
 
 /**
- * Gives a relay thirty days of use: working days with a noon and a night, some failures, prompts that
- * come from the cache more often than not. The same each time, but for ids and the present hour.
+ * Gives a relay thirty days of use, before its keys are used: working days with a noon and a night,
+ * some failures, prompts that come from the cache more often than not. The same each time, but for ids
+ * and the present hour.
  */
 export async function writeHistory(relayUrl: string, owners: HistoryOwner[]): Promise<void> {
   const random = numbersFrom(20_261_124);
   const nowMs = Date.now();
   for (const owner of owners) {
+    const { keyId } = owner;
     const requests = requestsOf(owner, nowMs, random);
-    for (let from = 0; from < requests.length; from += FACTS_A_BATCH) {
-      const facts = requests.slice(from, from + FACTS_A_BATCH).map(
-        (request, index): LedgerFact => ({
-          // Below the first number that the key's own meter will give.
-          seq: (from + index + 1) / (requests.length + 1),
-          corrects: false,
-          request,
-        }),
-      );
-      await post(relayUrl, { keyId: owner.keyId, facts });
-    }
+    const answer = await fetch(relayUrl + HISTORY_PATH, {
+      method: "POST",
+      body: JSON.stringify({
+        batches: batchesOf(keyId, requests),
+        keyId,
+        hourly: summed(requests, ({ startedAtMs, model }) => ({
+          hour_ms: startedAtMs - (startedAtMs % HOUR_MS),
+          model,
+        })),
+        lifetime: summed(requests, ({ model }) => ({ model })),
+      }),
+    });
+    if (answer.status !== 204) throw new Error(`no history was taken: ${answer.status}`);
   }
 }
 
-async function post(relayUrl: string, batch: LedgerBatch): Promise<void> {
-  const answer = await fetch(relayUrl + HISTORY_PATH, {
-    method: "POST",
-    body: JSON.stringify(batch),
-  });
-  if (answer.status !== 204) throw new Error(`the ledger took no history: ${answer.status}`);
+function batchesOf(keyId: string, requests: RequestRecord[]): LedgerBatch[] {
+  const facts = requests.map(
+    (request, index): LedgerFact => ({
+      // Below the first number that the key's own meter will give.
+      seq: (index + 1) / (requests.length + 1),
+      corrects: false,
+      request,
+    }),
+  );
+  return Array.from({ length: Math.ceil(facts.length / FACTS_A_BATCH) }, (_, batch) => ({
+    keyId,
+    facts: facts.slice(batch * FACTS_A_BATCH, (batch + 1) * FACTS_A_BATCH),
+  }));
+}
+
+/** As a meter sums up requests that it no longer keeps one by one. */
+function summed<Group extends Record<string, string | number>>(
+  requests: RequestRecord[],
+  groupOf: (request: RequestRecord) => Group,
+): (Group & Record<SumColumn, number>)[] {
+  const rows = new Map<string, Group & Record<SumColumn, number>>();
+  for (const request of requests) {
+    const group = groupOf(request);
+    const name = JSON.stringify(group);
+    const zeros = Object.fromEntries(SUM_COLUMNS.map((column) => [column, 0]));
+    const row = rows.get(name) ?? { ...group, ...(zeros as Record<SumColumn, number>) };
+    const added: Partial<Record<SumColumn, number>> = {
+      requests: 1,
+      failed: Number(request.outcome !== "completed"),
+      input_tokens: request.tokens.input,
+      output_tokens: request.tokens.output,
+      write_5m_tokens: request.tokens.cacheWrite5m,
+      read_tokens: request.tokens.cacheRead,
+      cost_nano: request.costNanoDollars,
+    };
+    const sums: Record<SumColumn, number> = row;
+    for (const column of SUM_COLUMNS) sums[column] += added[column] ?? 0;
+    rows.set(name, row);
+  }
+  return [...rows.values()];
 }
 
 function requestsOf(owner: HistoryOwner, nowMs: number, random: () => number): RequestRecord[] {

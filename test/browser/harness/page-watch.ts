@@ -69,6 +69,11 @@ export class PageWatch {
     return [...new Set(this.#problems)];
   }
 
+  /** For a test that brought all of it about, and looked at it. */
+  forget(): void {
+    this.#problems.length = 0;
+  }
+
   #sent(url: string): void {
     if (!/^https?:/.test(url)) return; // data: and blob: leave the page for nowhere
     const { origin, pathname } = new URL(url);

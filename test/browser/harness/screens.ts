@@ -11,6 +11,8 @@ export interface ScreenUnderTest {
   path?(furniture: Furniture): string;
   /** Default true. */
   signedIn?: boolean;
+  /** Default true: it is worth a picture. */
+  isPictured?: boolean;
   /** What is done before it is looked at. */
   arrange?(page: Page, furniture: Furniture): Promise<void>;
 }
@@ -29,6 +31,21 @@ export const SCREENS: readonly ScreenUnderTest[] = [
   { name: "audit", route: "/logs/audit" },
   { name: "settings", route: "/settings" },
   { name: "key-usage", route: "/usage", signedIn: false, arrange: pasteKey },
+  { name: "keys", route: "/keys" },
+  {
+    name: "key",
+    route: "/keys/:id",
+    path: ({ keys }) => `/keys/${keys["Ada, laptop"]?.id}`,
+  },
+  { name: "accounts", route: "/accounts" },
+  { name: "account-new", route: "/accounts/new" },
+  {
+    name: "account",
+    route: "/accounts/:id",
+    path: ({ accounts }) => `/accounts/${accounts["Max, team"]}`,
+  },
+  { name: "start", route: "/start" },
+  { name: "not-found", route: null, path: () => "/no/such/page", isPictured: false },
 ];
 
 export function pathOf(screen: ScreenUnderTest, furniture: Furniture): string {

@@ -17,7 +17,7 @@ export interface Furniture {
 const KEYS: { name: string; fields: Record<string, unknown>; requestsAnHour: number }[] = [
   {
     name: "Ada, laptop",
-    fields: { tags: ["team"], limits: { dailyCost: 20, monthlyCost: 300, concurrency: 4 } },
+    fields: { tags: ["team"], limits: { dailyCost: 6, monthlyCost: 90, concurrency: 4 } },
     requestsAnHour: 9,
   },
   {
@@ -31,7 +31,7 @@ const KEYS: { name: string; fields: Record<string, unknown>; requestsAnHour: num
   },
   {
     name: "Lin, desktop",
-    fields: { tags: ["team"], limits: { weeklyCost: 60 } },
+    fields: { tags: ["team"], limits: { weeklyCost: 20 } },
     requestsAnHour: 6,
   },
   {
@@ -53,7 +53,6 @@ export async function furnish(relay: TestRelay): Promise<Furniture> {
   for (const { name, fields } of KEYS) keys[name] = await relay.createKey({ name, ...fields });
   await addKeysOutOfUse(relay, keys);
   const serving = ["Max, team", "Max, research", "Console"].map((name) => accounts[name] ?? "");
-  const requestId = await sendRequests(relay, keys);
   await writeHistory(
     relay.url,
     KEYS.map(
@@ -64,7 +63,7 @@ export async function furnish(relay: TestRelay): Promise<Furniture> {
       }),
     ),
   );
-  return { accounts, keys, requestId };
+  return { accounts, keys, requestId: await sendRequests(relay, keys) };
 }
 
 async function addAccounts(relay: TestRelay): Promise<Record<string, string>> {
@@ -87,6 +86,11 @@ async function addAccounts(relay: TestRelay): Promise<Record<string, string>> {
   relay.fake.accounts.setLimits("Max, research", {
     windows: { "5h": window(0.93, 1), "7d": window(0.48, 110) },
   });
+  relay.fake.accounts.setLimits("Max, night", {
+    status: "rejected",
+    representativeClaim: "five_hour",
+    windows: { "5h": { ...window(1, 2), status: "rejected" }, "7d": window(0.77, 30) },
+  });
   // Each is asked once, through a key that only it serves: so the relay has learnt its limits.
   for (const name of ["Max, team", "Max, research", "Console"]) {
     await askThrough(relay, ids[name] ?? "", {});
@@ -94,7 +98,6 @@ async function addAccounts(relay: TestRelay): Promise<Record<string, string>> {
   await askThrough(relay, ids["Max, night"] ?? "", {
     respond: {
       status: 429,
-      headers: { "retry-after": String(2 * HOUR_S) },
       error: { type: "rate_limit_error", message: "This would exceed your account's rate limit." },
     },
   });

@@ -29,6 +29,7 @@ export type Device = keyof typeof DEVICES;
 /** What a page waits for at the most; nothing depends on it where all is well. */
 const PATIENCE_MS = 20_000;
 const SESSION_COOKIE = "relay_session";
+const ADDRESS_HEADER = "x-client-address";
 
 export interface StageOptions {
   /** Default: beside the relay only. */
@@ -47,6 +48,8 @@ export interface VisitOptions {
   /** What the panel opens at, below /web. */
   path?: string;
   expected?: ExpectedFailure[];
+  /** The network that the browser seems to be in: wrong passwords are counted by it. */
+  address?: string;
   /** Bigger pictures on small screens. */
   deviceScaleFactor?: number;
 }
@@ -81,7 +84,7 @@ export class Stage {
   static async start({ hosts = ["worker"], vars, browserPath }: StageOptions): Promise<Stage> {
     const registryDir = mkdtempSync(join(tmpdir(), "relay-registry-"));
     const relay = await TestRelay.start({
-      vars: { LOG_LEVEL: "info", ...vars },
+      vars: { LOG_LEVEL: "info", CLIENT_ADDRESS_HEADER: ADDRESS_HEADER, ...vars },
       bundle: withHistory(await ensureBundle()),
       registryDir,
     });
@@ -114,10 +117,11 @@ export class Stage {
   async visit(options: VisitOptions = {}): Promise<Visit> {
     const { host = "worker", language = "en", theme = "light", device = "desktop" } = options;
     const origin = this.origin(host);
-    const { deviceScaleFactor } = options;
+    const { deviceScaleFactor, address } = options;
     const context = await this.#browser.newContext({
       ...DEVICES[device],
       ...(deviceScaleFactor === undefined ? {} : { deviceScaleFactor }),
+      ...(address === undefined ? {} : { extraHTTPHeaders: { [ADDRESS_HEADER]: address } }),
       baseURL: origin,
       colorScheme: theme,
       locale: LANGUAGES[language],

@@ -4,12 +4,12 @@ import type { Dashboard, ModelUse } from "../../api/dashboard.ts";
 import { count, percent } from "../../format/numbers.ts";
 import { commonWords } from "../../i18n/common.ts";
 import { dashboardWords } from "../../i18n/dashboard.ts";
-import { wordFor } from "../../i18n/dictionary.ts";
 import { BASE } from "../../screens.ts";
 import { Card } from "../../ui/page.tsx";
 import { Notice } from "../../ui/states.tsx";
 import { Countdown } from "../../ui/time.tsx";
-import { windowName } from "./window-name.ts";
+import { AccountReasons } from "../accounts/account-state.tsx";
+import { windowName } from "../accounts/account-windows.tsx";
 
 /** From here on a window is told of before it is full. */
 const NEAR = 0.9;
@@ -48,7 +48,7 @@ export function Attention({
         {matters.map(({ id, tone, text, link }) => (
           <li key={id}>
             <Notice tone={tone}>
-              <p>
+              <div>
                 {text}
                 {link !== undefined && (
                   <>
@@ -56,7 +56,7 @@ export function Attention({
                     <a href={link.href}>{link.label}</a>
                   </>
                 )}
-              </p>
+              </div>
             </Notice>
           </li>
         ))}
@@ -68,10 +68,7 @@ export function Attention({
 function ofTheRelay({ systemHealth, recentActivity }: Dashboard, accounts: readonly Account[]) {
   const t = dashboardWords();
   const matters: Matter[] = [];
-  if (accounts.length === 0) {
-    const link = { href: `${BASE}/start`, label: t.toStart };
-    matters.push({ id: "no-accounts", tone: "warn", text: t.noAccounts, link });
-  } else if (accounts.every(({ status }) => status !== "ready")) {
+  if (accounts.length > 0 && accounts.every(({ status }) => status !== "ready")) {
     matters.push({ id: "none-usable", tone: "bad", text: t.noneUsable });
   }
   if (systemHealth.keyStore === "unavailable") {
@@ -93,38 +90,39 @@ function ofTheRelay({ systemHealth, recentActivity }: Dashboard, accounts: reado
 }
 
 function ofAnAccount(account: Account): Matter[] {
-  const { id, name, status, trouble, coolDowns, windows } = account;
+  const { id, name, status, coolDowns, windows } = account;
   const t = dashboardWords();
-  const said = (tone: Matter["tone"], what: string, until: ComponentChildren = null): Matter => ({
+  const said = (what: string, tone: Matter["tone"], text: ComponentChildren): Matter => ({
     id: `${id} ${what}`,
     tone,
     text: (
       <>
-        <strong>{name}</strong> · {what} {until}
+        <strong>{name}</strong> {text}
       </>
     ),
     link: { href: `${BASE}/accounts/${id}`, label: t.toAccount },
   });
-  const back = (at: string | null) => at !== null && <Until at={at} words={t.back} />;
   // Its operator's own wish is no matter.
   if (status === "disabled") return [];
-  if (trouble !== null) {
-    const tone = trouble.until === null ? "bad" : "warn";
-    return [said(tone, wordFor(t.troubles, trouble.kind), back(trouble.until))];
+  if (status !== "ready" || coolDowns.length > 0) {
+    const tone = status === "ready" || status === "cooling_down" ? "warn" : "bad";
+    return [said("state", tone, <AccountReasons account={account} />)];
   }
-  const reason = (t.statusReasons as Record<string, string>)[status];
-  if (reason !== undefined) return [said("bad", reason)];
-  const rests = coolDowns.map(({ scope, reason: why, until }) =>
-    said("warn", scope === "*" ? t.rests(why) : t.restsFor(scope, why), back(until)),
-  );
-  if (rests.length > 0) return rests;
   return Object.entries(windows)
     .filter(([, { utilisation }]) => (utilisation ?? 0) >= NEAR)
     .map(([window, { utilisation, reset }]) =>
       said(
+        window,
         "warn",
-        t.nearLimit(windowName(window), percent(utilisation ?? 0)),
-        reset !== null && <Until at={reset} words={commonWords().resetsIn} />,
+        <span class="cell-note">
+          {t.nearLimit(windowName(window), percent(utilisation ?? 0))}
+          {reset !== null && (
+            <>
+              {" · "}
+              <Countdown until={reset} words={commonWords().resetsIn} />
+            </>
+          )}
+        </span>,
       ),
     );
 }
@@ -142,12 +140,4 @@ function ofPrices(models: readonly ModelUse[]): Matter[] {
       link: { href: `${BASE}/settings`, label: t.toPrices },
     },
   ];
-}
-
-function Until({ at, words }: { at: string; words: (span: string) => string }) {
-  return (
-    <span class="muted">
-      (<Countdown until={at} words={words} />)
-    </span>
-  );
 }

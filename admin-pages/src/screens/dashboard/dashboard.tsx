@@ -1,8 +1,11 @@
+import { useEffect } from "preact/hooks";
+import { useLocation } from "preact-iso";
 import { listAccounts } from "../../api/accounts.ts";
 import { readDashboard, readModels } from "../../api/dashboard.ts";
 import { timeZones } from "../../format/time-zones.ts";
 import { timeZone, wholeTime } from "../../format/times.ts";
 import { dashboardWords } from "../../i18n/dashboard.ts";
+import { BASE } from "../../screens.ts";
 import { Select } from "../../ui/fields.tsx";
 import { Page } from "../../ui/page.tsx";
 import { FailureNotice, Loading } from "../../ui/states.tsx";
@@ -16,9 +19,13 @@ import { queryOf } from "./usage-scope.ts";
 const REFRESH_MS = 15_000;
 const MODELS_REFRESH_MS = 60_000;
 
-/** How the relay is doing: what needs a person, the day so far, accounts, and what was used. */
+/**
+ * How the relay is doing: what needs a person, the day so far, accounts, and what was used. Where there
+ * is nothing yet, the first steps come in its place.
+ */
 export default function Dashboard() {
   const t = dashboardWords();
+  const { route } = useLocation();
   const zone = timeZone.value;
   const [scope, setScope] = useUsageScope();
   const dashboard = useResource((signal) => readDashboard(zone, signal), [zone], REFRESH_MS);
@@ -28,6 +35,10 @@ export default function Dashboard() {
     [scope, zone],
     MODELS_REFRESH_MS,
   );
+  const isEmpty = accounts.value?.accounts.length === 0;
+  useEffect(() => {
+    if (isEmpty) route(`${BASE}/start`, true);
+  }, [isEmpty, route]);
   return (
     <Page
       title={t.title}

@@ -1,6 +1,6 @@
 import type { KeyStatus, RelayKey } from "../../api/keys.ts";
 import type { Use } from "../../api/usage.ts";
-import type { Sorting } from "../../ui/data-table.tsx";
+import type { Sorting } from "../../ui/sorting.ts";
 
 /** `present`: all that are not deleted. */
 export type StatusFilter = KeyStatus | "present" | "everything";

@@ -8,8 +8,9 @@ import { commonWords } from "../../i18n/common.ts";
 import { keysWords } from "../../i18n/keys.ts";
 import { BASE } from "../../screens.ts";
 import { Tags } from "../../ui/badge.tsx";
-import { type Column, DataTable, type Sorting } from "../../ui/data-table.tsx";
+import { type Column, DataTable } from "../../ui/data-table.tsx";
 import { Menu } from "../../ui/menu.tsx";
+import type { Sorting } from "../../ui/sorting.ts";
 import { keyActs } from "./key-acts.tsx";
 import { KeyStatusBadge, LimitsInShort } from "./key-words.tsx";
 

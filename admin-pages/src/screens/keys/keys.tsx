@@ -6,9 +6,9 @@ import { timeZone } from "../../format/times.ts";
 import { keysWords } from "../../i18n/keys.ts";
 import { locale } from "../../i18n/language.ts";
 import { Button } from "../../ui/button.tsx";
-import type { Sorting } from "../../ui/data-table.tsx";
 import { Page } from "../../ui/page.tsx";
 import { Pager } from "../../ui/pager.tsx";
+import type { Sorting } from "../../ui/sorting.ts";
 import { Empty } from "../../ui/states.tsx";
 import { useResource } from "../../ui/use-resource.ts";
 import {

@@ -19,7 +19,7 @@ export default function Settings() {
       <OwnPrices prices={prices} />
       <BuiltInPrices prices={prices} />
       <ForwardProxies />
-      <div class="grid">
+      <div class="grid pairs">
         <Storage dashboard={dashboard} />
         <EncryptionKey />
         <SessionCard />
