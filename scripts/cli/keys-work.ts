@@ -20,8 +20,9 @@ export interface KeyWork extends CommandContext {
 export async function onKeys<T>(command: Command, work: (work: KeyWork) => Promise<T>): Promise<T> {
   const context = contextOf(command);
   const place = await keysPlace(command);
-  const notice = new RelayNotice(context.address, place);
-  return withStore(place, (open) => work({ ...context, open, notice }));
+  return withStore(place, (open) =>
+    work({ ...context, open, notice: new RelayNotice(context.address, open) }),
+  );
 }
 
 /** @param kind instead of what KEY_STORE says */

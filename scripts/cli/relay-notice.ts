@@ -4,6 +4,7 @@ import { exitCodes, Failure, Refusal } from "./failure.ts";
 import type { Key } from "./key.ts";
 import { keyPath } from "./key.ts";
 import type { KeyStorePlace } from "./key-store-place.ts";
+import type { OpenStore } from "./open-store.ts";
 import type { RelayAddress } from "./relay-address.ts";
 import { readSession, removeSession } from "./session-file.ts";
 import { signIn } from "./sign-in.ts";
@@ -15,20 +16,23 @@ const AT_ONCE = 8;
 export class RelayNotice {
   readonly #address: RelayAddress;
   readonly #place: KeyStorePlace;
+  readonly #open: OpenStore;
 
-  constructor(address: RelayAddress, place: KeyStorePlace) {
+  constructor(address: RelayAddress, open: OpenStore) {
     this.#address = address;
-    this.#place = place;
+    this.#place = open.place;
+    this.#open = open;
   }
 
   /**
-   * Has the relay read these keys again. Never asks for a password and never fails: where the relay
-   * cannot be told, a line says when the change holds.
+   * Has the relay read these keys again. Never asks for a password: where the relay cannot be told, the
+   * store is left a mark that relays look for, and a line says when the change holds.
    */
   async tell(ids: readonly string[]): Promise<void> {
     if (ids.length === 0) return;
     if (!this.isKnown) {
       // No relay runs on this state: there is none that could have the old key in mind.
+      await this.#leaveMark();
       if (this.#place.kind !== "local") say(`${this.#holds()} To tell a relay at once: --url.`);
       return;
     }
@@ -47,8 +51,14 @@ export class RelayNotice {
       }
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
+      await this.#leaveMark();
       say(`${reasonOf(error)} ${this.#holds()}`);
     }
+  }
+
+  async #leaveMark(): Promise<void> {
+    await this.#open.store.noteChange();
+    await this.#open.commit();
   }
 
   /** A key as the relay shows it, with what was used; or why it cannot be asked, in a line. */

@@ -51,6 +51,13 @@ export interface KeyStore {
   /** Removes a record from under a hash, and nothing else: after a rotation without grace. */
   dropHash(hash: string): Promise<void>;
   remove(key: StoredKey): Promise<void>;
+  /**
+   * When keys were last changed past the relay, as {@link noteChange} wrote it: opaque, and another
+   * one after each such change. Null: never.
+   */
+  changeMark(): Promise<string | null>;
+  /** Notes that keys were changed, and that their meters could not be told. */
+  noteChange(): Promise<void>;
   /** A page, in a time that does not grow with the number of keys. */
   list(query: KeyQuery): Promise<KeyPage>;
 }

@@ -23,12 +23,14 @@ import {
  * - `key:<hash>` holds the record as JSON: the one read of the hot path;
  * - `id:<id>` holds hash and record, and the record again as metadata where it fits, so that a page
  *   of the list is one operation;
+ * - `changed` holds a mark that every change past the relay replaces;
  * - `name:<text>.<id>` and `tag:<text>.<id>` are there to be listed by prefix; see {@link indexText}.
  */
 const RECORD_PREFIX = "key:";
 const ID_PREFIX = "id:";
 const NAME_PREFIX = "name:";
 const TAG_PREFIX = "tag:";
+const CHANGE_MARK = "changed";
 /** Workers KV refuses longer metadata. */
 const METADATA_MAX_BYTES = 1024;
 /** So many keys can be read in one operation. */
@@ -129,6 +131,14 @@ export class KvKeyStore implements KeyStore {
     await this.#delete([...hashes].map((each) => RECORD_PREFIX + each));
     await this.#delete([...new Set(entries)]);
     await this.#delete([ID_PREFIX + record.id]);
+  }
+
+  changeMark(): Promise<string | null> {
+    return guarded(() => this.#kv.get(CHANGE_MARK, "text"));
+  }
+
+  async noteChange(): Promise<void> {
+    await this.#written(() => this.#kv.put(CHANGE_MARK, crypto.randomUUID()));
   }
 
   async list(query: KeyQuery): Promise<KeyPage> {

@@ -22,12 +22,14 @@ import {
  * Layout (docs/storage-schema.md), below a prefix so that the Redis may be shared:
  * - `relay:key:<hash>` holds the record as JSON: the one read of the hot path;
  * - `relay:id:<id>` holds hash and record;
+ * - `relay:changed` holds a mark that every change past the relay replaces;
  * - `relay:ids`, `relay:names` and `relay:tag:<tag>` are sorted sets, all scores 0, that are read in
  *   the order of their members: ids, or `<text>.<id>` in `relay:names`; see `indexText`.
  */
 const PREFIX = "relay:";
 const IDS = `${PREFIX}ids`;
 const NAMES = `${PREFIX}names`;
+const CHANGE_MARK = `${PREFIX}changed`;
 /** A request waits for this store: longer than Upstash needs from anywhere, with one retry. */
 const ANSWER_MAX_MS = 2_000;
 const RETRIES = 1;
@@ -118,6 +120,16 @@ export class UpstashKeyStore implements KeyStore {
         write.zrem(set, entry);
       }
       await write.exec();
+    });
+  }
+
+  changeMark(): Promise<string | null> {
+    return asked(() => this.#redis.get<string>(CHANGE_MARK));
+  }
+
+  noteChange(): Promise<void> {
+    return asked(async () => {
+      await this.#redis.set(CHANGE_MARK, crypto.randomUUID());
     });
   }
 

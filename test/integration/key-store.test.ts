@@ -367,6 +367,17 @@ describe.each([
     }
   });
 
+  test("the mark of changes is none at first, and another one after each", async () => {
+    expect(await store.changeMark()).toBeNull();
+    await store.noteChange();
+    const first = await store.changeMark();
+    expect(first).not.toBeNull();
+    expect(await store.changeMark()).toBe(first);
+    await store.noteChange();
+    expect(await store.changeMark()).not.toBe(first);
+    expect((await store.list({ cursor: null, limit: 10 })).keys).toEqual([]);
+  });
+
   test("after a rotation the old hash works until it is retired, and the key is listed once", async () => {
     const old = await add(store, { tags: ["t"] });
     const { stored } = await rotateKey(old, HOUR_MS, Date.now());
@@ -400,6 +411,8 @@ describe.each([
     ["put of a change", (key) => change(store, key, { name: "other" })],
     ["retire", ({ hash, record }) => store.retire(hash, record, Date.now() + HOUR_MS)],
     ["dropHash", ({ hash }) => store.dropHash(hash)],
+    ["changeMark", () => store.changeMark()],
+    ["noteChange", () => store.noteChange()],
     ["remove", (key) => store.remove(key)],
     ["list", () => store.list({ cursor: null, limit: 10 })],
     ["list by name", () => store.list({ cursor: null, limit: 10, namePrefix: "a" })],
