@@ -13,6 +13,7 @@ import {
   Stage,
   THEMES,
 } from "../test/browser/harness/stage.ts";
+import type { TestRelay } from "../test/fixtures/relay.ts";
 import { projectDir } from "./host/project.ts";
 import { runMain, Stop } from "./host/stop.ts";
 
@@ -25,7 +26,7 @@ const SCALE: Record<Device, number> = { desktop: 1, phone: 2 };
 const HELP = `npm run screenshots [-- --only <screen> …]
 
 Takes a picture of every screen of the panel, in both themes, on a desktop and on a phone, of a relay
-that a team has used for a month. They go to docs/images.
+that a team has used for a month, or of a new one. They go to docs/images.
 
   --only <screen>       this screen alone; may be given more than once. There are:
                         ${PICTURED.map(({ name }) => name).join(", ")}
@@ -48,14 +49,27 @@ async function main(): Promise<number> {
     console.log(`${CHINESE_FONTS_HINT} Where a screen names the language, there will be boxes.`);
   }
   mkdirSync(IMAGES_DIR, { recursive: true });
+  const used = wish.screens.filter(({ isPicturedEmpty = false }) => !isPicturedEmpty);
+  const empty = wish.screens.filter(({ isPicturedEmpty = false }) => isPicturedEmpty);
+  await pictures(used, furnish, wish.language);
+  await pictures(empty, async () => null, wish.language);
+  return 0;
+}
+
+/** @param prepare gives the relay what it is to have */
+async function pictures(
+  screens: ScreenUnderTest[],
+  prepare: (relay: TestRelay) => Promise<Furniture | null>,
+  language: Language,
+): Promise<void> {
+  if (screens.length === 0) return;
   const stage = await Stage.start({ browserPath: await browserPath() });
   try {
-    const furniture = await furnish(stage.relay);
-    for (const screen of wish.screens) await picture(stage, screen, furniture, wish.language);
+    const furniture = await prepare(stage.relay);
+    for (const screen of screens) await picture(stage, screen, furniture, language);
   } finally {
     await stage.stop();
   }
-  return 0;
 }
 
 function readFlags(): Wish | null {
@@ -86,7 +100,7 @@ function isLanguage(text: string): text is Language {
 async function picture(
   stage: Stage,
   screen: ScreenUnderTest,
-  furniture: Furniture,
+  furniture: Furniture | null,
   language: Language,
 ): Promise<void> {
   for (const theme of THEMES) {
@@ -100,7 +114,7 @@ async function picture(
         deviceScaleFactor: SCALE[device],
       });
       await settled(page);
-      await screen.arrange?.(page, furniture);
+      if (furniture !== null) await screen.arrange?.(page, furniture);
       const suffix = language === "en" ? "" : `-${language}`;
       const path = join(IMAGES_DIR, `${screen.name}-${theme}-${device}${suffix}.png`);
       await page.screenshot({ path });

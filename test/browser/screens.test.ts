@@ -13,6 +13,8 @@ const stage = useStage({ hosts: HOSTS }, async ({ relay }) => {
   furniture = await furnish(relay);
 });
 
+const emptyStage = useStage();
+
 test("every screen of the panel is in the list that is gone through", () => {
   const source = readFileSync(join(projectDir, "admin-pages/src/screens.ts"), "utf8");
   const routes = [...source.matchAll(/\bpath: "([^"]+)"/g)].map(([, path]) => path);
@@ -57,4 +59,21 @@ describe.each(SCREENS)("$name", (screen) => {
     }
     expect(titles[1]).toBe(titles[0]);
   });
+});
+
+describe("on a relay that has nothing yet", () => {
+  test.each(SCREENS.filter(({ path }) => path === undefined))(
+    "$name says so, without a complaint and open to all",
+    async (screen) => {
+      for (const theme of THEMES) {
+        const { page } = await emptyStage().visit({
+          path: pathOf(screen, null),
+          signedIn: screen.signedIn ?? true,
+          theme,
+        });
+        await settled(page);
+        expect(await accessibilityProblems(page), theme).toEqual([]);
+      }
+    },
+  );
 });

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from "preact";
+import { BarOf } from "./meter.tsx";
 
 export interface Bar {
   id: string;
@@ -17,7 +18,7 @@ export function BarList({ bars }: { bars: readonly Bar[] }) {
         <li key={id}>
           <span class="bar-label">{label}</span>
           <span class="number">{shown}</span>
-          <progress aria-hidden="true" max={1} value={most === 0 ? 0 : value / most} />
+          <BarOf share={most === 0 ? 0 : value / most} tone="good" />
         </li>
       ))}
     </ul>

@@ -1,12 +1,15 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { shortTime, timeZone } from "../format/times.ts";
+import { locale } from "../i18n/language.ts";
 import { type ChartProps, inWords, type Series } from "./chart.tsx";
 
 const HEIGHT_PX = 200;
 const BAR_SHARE = 0.7;
 const BAR_MAX_PX = 40;
 const MS_PER_S = 1_000;
+/** A longer range is told by days, a shorter one by hours. */
+const DAYS_FROM_MS = 48 * 3_600_000;
 /** Axis labels need so much room between them. */
 const LABEL_GAP_PX = 90;
 const VALUE_AXIS_PX = 64;
@@ -119,13 +122,11 @@ function dataOf(
 
 function tickLabel(atMs: number, starts: readonly number[]): string {
   const spanMs = (starts.at(-1) ?? 0) - (starts[0] ?? 0);
-  const twoDaysMs = 48 * 3_600_000;
   const at = new Date(atMs);
-  const language = document.documentElement.lang;
   const zone = { timeZone: timeZone.peek() };
-  return spanMs > twoDaysMs
-    ? at.toLocaleDateString(language, { ...zone, month: "short", day: "numeric" })
-    : at.toLocaleTimeString(language, {
+  return spanMs > DAYS_FROM_MS
+    ? at.toLocaleDateString(locale.value, { ...zone, month: "short", day: "numeric" })
+    : at.toLocaleTimeString(locale.value, {
         ...zone,
         hour: "2-digit",
         minute: "2-digit",

@@ -13,6 +13,8 @@ export interface ScreenUnderTest {
   signedIn?: boolean;
   /** Default true: it is worth a picture. */
   isPictured?: boolean;
+  /** Default false: its picture is of a relay that has nothing yet. */
+  isPicturedEmpty?: boolean;
   /** What is done before it is looked at. */
   arrange?(page: Page, furniture: Furniture): Promise<void>;
 }
@@ -44,12 +46,15 @@ export const SCREENS: readonly ScreenUnderTest[] = [
     route: "/accounts/:id",
     path: ({ accounts }) => `/accounts/${accounts["Max, team"]}`,
   },
-  { name: "start", route: "/start" },
+  { name: "start", route: "/start", isPicturedEmpty: true },
   { name: "not-found", route: null, path: () => "/no/such/page", isPictured: false },
 ];
 
-export function pathOf(screen: ScreenUnderTest, furniture: Furniture): string {
-  return screen.path?.(furniture) ?? screen.route ?? "/";
+/** @param furniture null: on an empty relay, where only screens that show no one thing are */
+export function pathOf(screen: ScreenUnderTest, furniture: Furniture | null): string {
+  if (screen.path === undefined) return screen.route ?? "/";
+  if (furniture === null) throw new Error(`${screen.name} is not on an empty relay`);
+  return screen.path(furniture);
 }
 
 async function pasteKey(page: Page, { keys }: Furniture): Promise<void> {

@@ -4,7 +4,10 @@ import { listKeys, type RelayKey } from "../../api/keys.ts";
 
 /** The first page is small, so that something stands there at once. */
 const FIRST_PAGE = 100;
-const PAGE = 1_000;
+const PAGE = 500;
+/** Of many pages one may meet a store that is slow just then: it is asked for again, after a pause. */
+const TRIES = 3;
+const PAUSE_MS = 1_000;
 
 /**
  * All keys of the relay, page after page. Its list finds beginnings of names and whole tags, in the
@@ -27,7 +30,7 @@ export async function loadKeys(): Promise<void> {
   const read = new Map<string, RelayKey>();
   let cursor: string | null = null;
   do {
-    const page = await listKeys(cursor, cursor === null ? FIRST_PAGE : PAGE, own.signal);
+    const page = await readPage(cursor, own.signal);
     if (current !== own) return;
     if (!page.ok) {
       isLoadingKeys.value = false;
@@ -41,6 +44,15 @@ export async function loadKeys(): Promise<void> {
   keysFailure.value = null;
   isLoadingKeys.value = false;
   known.value = read;
+}
+
+async function readPage(cursor: string | null, signal: AbortSignal) {
+  const limit = cursor === null ? FIRST_PAGE : PAGE;
+  for (let tries = 1; ; tries += 1) {
+    const page = await listKeys(cursor, limit, signal);
+    if (page.ok || page.error.code !== "unavailable" || tries === TRIES) return page;
+    await new Promise((settle) => setTimeout(settle, PAUSE_MS));
+  }
 }
 
 /** No more is wanted: nobody looks any more. */

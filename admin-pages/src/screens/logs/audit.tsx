@@ -13,6 +13,7 @@ import { Page } from "../../ui/page.tsx";
 import { Empty, Notice } from "../../ui/states.tsx";
 import { Time } from "../../ui/time.tsx";
 import { useResource } from "../../ui/use-resource.ts";
+import { type Names, useNames } from "../requests/names.ts";
 import { LogParts } from "./log-parts.tsx";
 
 const PAGE_SIZE = 50;
@@ -22,6 +23,7 @@ const TONES: Record<string, Tone> = { done: "good", failed: "bad", begun: "warn"
 /** Who has changed what, and when. */
 export default function Audit() {
   const t = logsWords();
+  const names = useNames();
   /** Where each page but the first begins. */
   const [cursors, setCursors] = useState<number[]>([]);
   const [opened, setOpened] = useState<AuditEntry | null>(null);
@@ -56,7 +58,7 @@ export default function Audit() {
             },
             { id: "at", head: t.at, cell: ({ at }) => <Time at={at} /> },
             { id: "actor", head: t.actor, cell: ({ actor }) => actor },
-            { id: "target", head: t.target, cell: (entry) => <Target of={entry} /> },
+            { id: "target", head: t.target, cell: (entry) => <Target of={entry} names={names} /> },
             {
               id: "outcome",
               head: t.outcome,
@@ -96,9 +98,16 @@ export default function Audit() {
 }
 
 /** What was acted on, as a link where it has a screen. What was deleted says there that it is gone. */
-function Target({ of: { action, target, detail } }: { of: AuditEntry }) {
+function Target({
+  of: { action, target, detail },
+  names: { keys, accounts },
+}: {
+  of: AuditEntry;
+  names: Names;
+}) {
   if (target === null) return <>–</>;
-  const shown = nameIn(detail) ?? nameIn(detail.after) ?? nameIn(detail.before) ?? target;
+  const written = nameIn(detail) ?? nameIn(detail.after) ?? nameIn(detail.before);
+  const shown = written ?? keys.get(target) ?? accounts.get(target) ?? target;
   const screen = { key: "keys", account: "accounts" }[action.split(".")[0] ?? ""];
   if (screen === undefined) return <span class="wrap">{shown}</span>;
   return (
