@@ -104,7 +104,7 @@ describe.each(CASES)("on $host, in $language", ({ host, language }) => {
   test("the dashboard shows today as the relay holds it", async () => {
     const page = await open("/");
     const { recentActivity: today } = await held<Dashboard>(`/dashboard?timeZone=${TIME_ZONE}`);
-    expect(today.requestsToday).toBeGreaterThan(30);
+    expect(today.requestsToday).toBeGreaterThan(0);
     const shown = await card(page, words.today).locator("dd").allInnerTexts();
     expect(shown[0]).toMatch(new RegExp(`^${number(today.requestsToday)}\n`));
     expect(shown[1]).toMatch(new RegExp(`^${number(today.failedRequestsToday)}\n`));

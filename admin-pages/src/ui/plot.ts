@@ -58,7 +58,8 @@ export function plot(place: HTMLElement, props: ChartProps): PlotHandle {
       height: HEIGHT_PX,
       // So that the axis is divided at this zone's midnights.
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * MS_PER_S), timeZone.peek()),
-      padding: [8, 8, 0, 0],
+      // A label at the end sticks out by half of it.
+      padding: [8, 24, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: kind === "lines" } },
       hooks: { setCursor: [showTip] },
