@@ -1,6 +1,12 @@
 import { DurableObject } from "cloudflare:workers";
 import type { RosterRow } from "../src/accounts/roster-row.ts";
+import { readConfig } from "../src/config.ts";
+import { callObject, remote } from "../src/durable-call.ts";
+import { eventNoteOf } from "../src/events/isolate-sink.ts";
+import { makeLogger } from "../src/log.ts";
 import type { OperatorPrice } from "../src/upstream/price-list.ts";
+import { ALERTS_NAME } from "./alerts/contract.ts";
+import { AccountWatch } from "./fleet/account-watch.ts";
 import { PriceTable } from "./fleet/price-table.ts";
 
 /** What Workers choose from, and what they price by. */
@@ -27,6 +33,7 @@ export const FLEET_NAME = "fleet";
  */
 export class Fleet extends DurableObject<Env> {
   readonly #prices: PriceTable;
+  readonly #watch: AccountWatch;
   #version: number;
   /** Not kept: who reads on says so again. */
   #ledgerWatchedUntilMs = 0;
@@ -41,12 +48,25 @@ export class Fleet extends DurableObject<Env> {
       ) WITHOUT ROWID;
     `);
     this.#prices = new PriceTable(ctx.storage.sql, Date.now);
+    const alerts = () => remote(env.ALERTS, ALERTS_NAME);
+    this.#watch = new AccountWatch({
+      storage: ctx.storage,
+      now: Date.now,
+      rows: () => this.#rows(),
+      canReachProxies: () => {
+        const config = readConfig(env);
+        return config.ok && config.value.forwardProxies.length > 0;
+      },
+      tell: (picture) => callObject(alerts, (desk) => desk.observe(picture)),
+      log: makeLogger(env.LOG_LEVEL, {}, eventNoteOf(env)),
+    });
     // Not a count: one that began anew after an eviction could meet a number that a Worker holds.
     this.#version = Date.now();
   }
 
   /** Takes a row in, unless a newer revision of it came first. */
-  push(row: RosterRow): void {
+  push(row: RosterRow): Promise<void> {
+    const before = this.#row(row.id);
     this.ctx.storage.sql.exec(
       `INSERT INTO accounts (id, revision, row) VALUES (?1, ?2, ?3)
        ON CONFLICT (id) DO UPDATE SET revision = ?2, row = ?3
@@ -56,15 +76,18 @@ export class Fleet extends DurableObject<Env> {
       JSON.stringify(row),
     );
     this.#version += 1;
+    return this.#watch.noteChange(before, row);
   }
 
-  remove(id: string): void {
+  remove(id: string): Promise<void> {
+    const before = this.#row(id);
     this.ctx.storage.sql.exec(
       `INSERT INTO accounts (id, revision, row) VALUES (?, 0, NULL)
        ON CONFLICT (id) DO UPDATE SET row = NULL`,
       id,
     );
     this.#version += 1;
+    return this.#watch.noteChange(before, null);
   }
 
   prices(): string[] {
@@ -94,10 +117,24 @@ export class Fleet extends DurableObject<Env> {
     const version = this.#version;
     const isLedgerWatched = Date.now() < this.#ledgerWatchedUntilMs;
     if (knownVersion === version) return { version, rows: null, prices: null, isLedgerWatched };
-    const rows = this.ctx.storage.sql
+    return { version, rows: this.#rows(), prices: this.#prices.all(), isLedgerWatched };
+  }
+
+  override alarm(): Promise<void> {
+    return this.#watch.alarm();
+  }
+
+  #row(id: string): string | null {
+    const [known] = this.ctx.storage.sql
+      .exec<{ row: string | null }>("SELECT row FROM accounts WHERE id = ?", id)
+      .toArray();
+    return known?.row ?? null;
+  }
+
+  #rows(): string[] {
+    return this.ctx.storage.sql
       .exec<{ row: string }>("SELECT row FROM accounts WHERE row IS NOT NULL ORDER BY id")
       .toArray()
       .map(({ row }) => row);
-    return { version, rows, prices: this.#prices.all(), isLedgerWatched };
   }
 }

@@ -1,10 +1,11 @@
 import { DurableObject } from "cloudflare:workers";
 import { readConfig } from "../src/config.ts";
-import { callObject } from "../src/durable-call.ts";
+import { callObject, remote } from "../src/durable-call.ts";
 import type { KeyPolicy, PolicyRefusal } from "../src/keys/key-record.ts";
 import type { StoredKey } from "../src/keys/key-store.ts";
 import { ledgerShard, shardOf } from "../src/ledger/shards.ts";
 import { makeLogger } from "../src/log.ts";
+import { ALERTS_NAME } from "./alerts/contract.ts";
 import {
   type AdmissionAnswer,
   type KeyUse,
@@ -14,6 +15,7 @@ import {
   type MeterReport,
 } from "./key-meter/meter.ts";
 import type { RequestRecord } from "./key-meter/request-record.ts";
+import type { LedgerBatch } from "./usage-ledger/contract.ts";
 
 /** Shell of one key's object: calls go through to the meter in `key-meter/`. */
 export class KeyMeter extends DurableObject<Env> {
@@ -23,20 +25,24 @@ export class KeyMeter extends DurableObject<Env> {
     super(ctx, env);
     const keyId = ctx.id.name;
     if (keyId === undefined) throw new Error("a key's object is made by name");
-    this.#meter = new Meter(ctx.storage, Date.now, {
+    const ledger = {
       keyId,
       newShard: () => {
         const config = readConfig(env);
         if (!config.ok) throw new Error(config.error.map(({ message }) => message).join(" "));
         return shardOf(keyId, config.value.ledger.shards);
       },
-      take: (shard, batch) =>
+      take: (shard: number, batch: LedgerBatch) =>
         callObject(
           () => ledgerShard(env, shard),
           (ledger) => ledger.take(batch),
         ),
       log: makeLogger(env.LOG_LEVEL, { keyId }),
-    });
+    };
+    const alerts = () => remote(env.ALERTS, ALERTS_NAME);
+    this.#meter = new Meter(ctx.storage, Date.now, ledger, (levels) =>
+      callObject(alerts, (desk) => desk.observeKey(levels)),
+    );
   }
 
   exchange(batch: MeterBatch): Promise<AdmissionAnswer[] | null> {
@@ -47,8 +53,10 @@ export class KeyMeter extends DurableObject<Env> {
     return this.#meter.check(use);
   }
 
-  configure(policy: KeyPolicy, stored: StoredKey | null): boolean {
-    return this.#meter.configure(policy, stored);
+  async configure(policy: KeyPolicy, stored: StoredKey | null): Promise<boolean> {
+    const holds = this.#meter.configure(policy, stored);
+    await this.#meter.watchLimits();
+    return holds;
   }
 
   latest(): LatestKey | null {

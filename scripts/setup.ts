@@ -22,7 +22,8 @@ Makes the relay's secrets where they are missing, and starts nothing. What exist
 
   --reset-admin-password  gives the admin a new password: ADMIN_PASSWORD, or one that is made up
                           and shown once
-  --json                  writes the secrets to a pipe, for \`npx wrangler secret bulk\`
+  --json                  writes the secrets to a pipe. A deployed relay that was not made from them
+                          must not be given them: its accounts could no longer be read
   --help                  this text
 
 RELAY_STATE_DIR  the folder of the secrets and the state, default ${DEFAULT_STATE_DIR}
@@ -82,11 +83,9 @@ function report(stateDir: string, { secrets, made, newPassword }: SecretsOutcome
     "Next, for a relay on this machine:",
     `  ${prefix}npm start`,
     "",
-    "Next, for a relay on Cloudflare, with the same secrets (they go through a pipe):",
+    "Next, for a relay on Cloudflare, which gets secrets of its own:",
     "  npx wrangler login",
-    `  ${prefix}npm run --silent setup -- --json | npx wrangler secret bulk`,
-    "  npx wrangler deploy",
-    "One alone, typed or pasted at its prompt: npx wrangler secret put ADMIN_PASSWORD_HASH",
+    "  npm run deploy",
   );
   return lines;
 }
@@ -104,7 +103,7 @@ function resetPassword(stateDir: string, wanted: string | undefined): number {
       : `The relay at ${running.url ?? `pid ${running.starter.pid}`} knows it after a restart.`,
   );
   console.log(
-    "A deployed relay knows it after: npm run --silent setup -- --json | npx wrangler secret bulk",
+    "A deployed relay has a password of its own: npm run cli -- admin set-password --remote",
   );
   return 0;
 }
@@ -116,7 +115,7 @@ function writeJson(stateDir: string): number {
     throw new Stop(`${secretsPath(stateDir)} lacks ${missing.join(", ")}: run \`npm run setup\`.`);
   }
   if (process.stdout.isTTY) {
-    throw new Stop("--json writes secrets: pipe it, as in … --json | npx wrangler secret bulk");
+    throw new Stop("--json writes secrets, which do not belong on a screen: pipe it.");
   }
   process.stdout.write(JSON.stringify(secrets));
   return 0;

@@ -1,6 +1,7 @@
 import { parsePasswordHash } from "./admin/password.ts";
 import type { ForwardProxy } from "./egress/forward-proxies.ts";
 import type { LedgerRetention } from "./ledger/retention.ts";
+import { isTimeZone } from "./ledger/time-zone.ts";
 
 /** Shortest accepted secret, in characters: 32 characters of hex still carry 128 bits. */
 const MIN_SECRET_CHARS = 32;
@@ -38,6 +39,10 @@ export const CONFIG_NAMES = [
   "LEDGER_RECENT_DAYS",
   "LEDGER_HOURLY_DAYS",
   "LEDGER_DAILY_DAYS",
+  "PANEL_URL",
+  "SUMMARY_HOUR",
+  "SUMMARY_TIME_ZONE",
+  "LOCAL_WEBHOOKS",
   "LOG_LEVEL",
   "JWT_SECRET",
   "ENCRYPTION_KEY",
@@ -80,6 +85,13 @@ export interface RelayConfig {
   /** The header in which a proxy in front tells a client's address; empty: none can be believed. */
   clientAddressHeader: string;
   ledger: { shards: number } & LedgerRetention;
+  alerts: {
+    /** Of the panel; null: not known. */
+    panelUrl: string | null;
+    summaryTime: { hour: number; timeZone: string };
+    /** Webhooks may lead to this machine, also over http. */
+    localWebhooks: boolean;
+  };
   logLevel: LogLevel;
   jwtSecret: string;
   encryptionKey: string;
@@ -204,6 +216,17 @@ export function readConfig(
       message: "EXIT_ADDRESS_URL must be an http(s) URL, or empty.",
     });
   }
+  const panelUrl = text("PANEL_URL");
+  if (panelUrl !== "" && !isHttpUrl(panelUrl)) {
+    problems.push({ name: "PANEL_URL", message: "PANEL_URL must be an http(s) URL, or empty." });
+  }
+  const timeZone = text("SUMMARY_TIME_ZONE") || "UTC";
+  if (!isTimeZone(timeZone)) {
+    problems.push({
+      name: "SUMMARY_TIME_ZONE",
+      message: "SUMMARY_TIME_ZONE must be a time zone such as Europe/Berlin or UTC.",
+    });
+  }
   const clientId = text("OAUTH_CLIENT_ID");
   if (clientId === "") {
     problems.push({
@@ -269,6 +292,11 @@ export function readConfig(
       recentDays: wholeNumber("LEDGER_RECENT_DAYS", 30, 1, 400),
       hourlyDays: wholeNumber("LEDGER_HOURLY_DAYS", 100, 2, 400),
       dailyDays: wholeNumber("LEDGER_DAILY_DAYS", 800, 2, 4_000),
+    },
+    alerts: {
+      panelUrl: panelUrl === "" ? null : panelUrl,
+      summaryTime: { hour: wholeNumber("SUMMARY_HOUR", 8, 0, 23), timeZone },
+      localWebhooks: oneOf("LOCAL_WEBHOOKS", ["refuse", "allow"], "refuse") === "allow",
     },
     logLevel: oneOf("LOG_LEVEL", ["debug", "info", "warn", "error"], "info"),
     jwtSecret: secret("JWT_SECRET"),

@@ -6,6 +6,7 @@ import { servicesOf } from "./relay/services.ts";
 import { healthAnswer } from "./system/health.ts";
 
 export { AdminGate } from "../durable-objects/admin-gate.ts";
+export { Alerts } from "../durable-objects/alerts.ts";
 export { ClaudeAccount } from "../durable-objects/claude-account.ts";
 export { EventLog } from "../durable-objects/event-log.ts";
 export { Fleet } from "../durable-objects/fleet.ts";

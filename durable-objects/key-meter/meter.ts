@@ -5,7 +5,9 @@ import type { LimitRefusal } from "../../src/keys/limit-refusal.ts";
 import type { Bill, Settlement } from "../../src/relay/settlement.ts";
 import { firstIdOf } from "../../src/request-id.ts";
 import { fail, ok, type Result } from "../../src/result.ts";
+import type { KeyLevel } from "../alerts/contract.ts";
 import { migrate } from "../migrate.ts";
+import { LimitWatch } from "./limit-watch.ts";
 import { Limiter, type LimitsInUse } from "./limiter.ts";
 import { type LedgerPost, Outbox } from "./outbox.ts";
 import { Pins } from "./pins.ts";
@@ -26,6 +28,8 @@ const LEASE_MS = 15 * 60_000;
 const KEEP_ROWS_MS = 60 * 60_000;
 /** Leases are swept this long after the first one ran out: several that ran out together, at once. */
 const SWEEP_EVERY_MS = 60_000;
+/** While the alerts' object does not answer. */
+const TELL_AGAIN_MS = 60_000;
 /**
  * Rows wait this long after they could be folded: an alarm that comes to deliver would else write sums
  * for a few rows.
@@ -92,6 +96,9 @@ export type MeterStorage = Pick<
   "sql" | "transactionSync" | "setAlarm" | "getAlarm"
 >;
 
+/** Rejects where it was not heard. */
+export type TellLimits = (levels: KeyLevel[]) => Promise<void>;
+
 type SettledRequest = Omit<Settlement, "requestId" | "bill" | "isWatched">;
 
 export type AdmissionAnswer = Result<Admitted, PolicyRefusal | LimitRefusal>;
@@ -105,6 +112,9 @@ export class Meter {
   readonly #limiter: Limiter;
   readonly #pins: Pins;
   readonly #outbox: Outbox;
+  readonly #watch: LimitWatch;
+  readonly #keyId: string;
+  readonly #tellLimits: TellLimits;
   #sweptAtMs = 0;
   #foldTriedAtMs = 0;
   /** When the alarm is set for; null: not set. Undefined until it was asked. */
@@ -112,7 +122,13 @@ export class Meter {
   #policy: KeyPolicy | null;
   #activatedAtMs: number | null;
 
-  constructor(storage: MeterStorage, now: () => number, ledger: LedgerPost) {
+  /** @param tellLimits hears of limits that fill up; may be told twice */
+  constructor(
+    storage: MeterStorage,
+    now: () => number,
+    ledger: LedgerPost,
+    tellLimits: TellLimits = async () => {},
+  ) {
     this.#storage = storage;
     this.#now = now;
     migrate(storage, SCHEMA_STEPS);
@@ -122,6 +138,9 @@ export class Meter {
     this.#limiter = new Limiter(storage.sql);
     this.#pins = new Pins(storage.sql);
     this.#outbox = new Outbox(storage.sql, now, ledger);
+    this.#watch = new LimitWatch(storage.sql);
+    this.#keyId = ledger.keyId;
+    this.#tellLimits = tellLimits;
   }
 
   /**
@@ -134,7 +153,10 @@ export class Meter {
     for (const settlement of settlements) this.settle(settlement);
     if (this.#policy === null && admissions.some(({ policy }) => policy === null)) return null;
     const answers = admissions.map((admission) => this.#admit(admission));
-    if (settlements.length > 0) await this.#wakeToDeliver();
+    if (settlements.length > 0) {
+      await this.#wakeToDeliver();
+      await this.watchLimits();
+    }
     if (answers.some(({ ok: isIn }) => isIn)) await this.#wakeToSweep();
     return answers;
   }
@@ -322,6 +344,7 @@ export class Meter {
     this.#sweep();
     await this.#outbox.deliver();
     this.#fold();
+    await this.#lookAtLimits();
     await this.#wakeToDeliver();
     await this.#wakeToSweep();
     const oldestAtMs = this.#oldestRowMs();
@@ -337,6 +360,34 @@ export class Meter {
       .exec<{ at: number }>("SELECT started_at_ms AS at FROM requests ORDER BY id LIMIT 1")
       .toArray();
     return oldest?.at ?? null;
+  }
+
+  /** Where a limit fills up, or was changed: the alarm tells of it. Figures in memory only. */
+  async watchLimits(): Promise<void> {
+    const limits = this.#policy?.limits;
+    if (limits === undefined || !this.#watch.concerns(limits)) return;
+    const inUse = this.#limiter.inUse(limits, this.#now());
+    const changes = this.#watch.changes(limits, inUse, this.#keyId, this.#now());
+    if (changes.length > 0) await this.#wakeAt(this.#now());
+  }
+
+  /** What nobody heard is told again; what is told meanwhile is how things stand then. */
+  async #lookAtLimits(): Promise<void> {
+    const limits = this.#policy?.limits;
+    if (limits === undefined || !this.#watch.concerns(limits)) return;
+    const nowMs = this.#now();
+    const inUse = this.#limiter.inUse(limits, nowMs);
+    const changes = this.#watch.changes(limits, inUse, this.#keyId, nowMs);
+    if (changes.length > 0) {
+      try {
+        await this.#tellLimits(changes);
+        this.#watch.note(changes);
+      } catch {
+        await this.#wakeAt(this.#now() + TELL_AGAIN_MS);
+      }
+    }
+    const againAtMs = this.#watch.looksAgainAtMs(limits, inUse, nowMs);
+    if (againAtMs !== null) await this.#wakeAt(againAtMs);
   }
 
   #sweep(): void {

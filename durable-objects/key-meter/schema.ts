@@ -103,6 +103,10 @@ export const SCHEMA_STEPS = [
    WHERE requests.id = numbered.id;`,
   // When every delivery that was made soon will have been made up for.
   "ALTER TABLE delivery ADD COLUMN soon_spent_until_ms INTEGER NOT NULL DEFAULT 0",
+  `CREATE TABLE IF NOT EXISTS told_limits (
+     name TEXT PRIMARY KEY, -- of the limit
+     level TEXT NOT NULL -- near or reached, as people were told
+   ) WITHOUT ROWID;`,
 ];
 
 /** The sums that `hourly` and `lifetime` keep, as SQL over `requests`. Order as in SUM_COLUMNS. */

@@ -3,6 +3,7 @@ import { relayVersion } from "../host/project.ts";
 import { Stop } from "../host/stop.ts";
 import { accountCommands } from "./accounts.ts";
 import { adminCommands } from "./admin.ts";
+import { alertCommands } from "./alerts.ts";
 import { examples, PROGRAM } from "./command-context.ts";
 import { type ExitCode, exitCodes, Failure } from "./failure.ts";
 import { keyCommands } from "./keys.ts";
@@ -50,6 +51,7 @@ export function makeProgram(): Command {
   accountCommands(program);
   keyCommands(program);
   priceCommands(program);
+  alertCommands(program);
   adminCommands(program);
   logsCommand(program);
   return program;

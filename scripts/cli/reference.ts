@@ -22,7 +22,7 @@ export function shortId(id: string): string {
 
 /** The one thing that a person means by an exact name, an id, or the beginning of an id. */
 export function pick<T extends Named>(
-  noun: "account" | "key",
+  noun: "account" | "key" | "webhook",
   given: string,
   all: readonly T[],
 ): T {
@@ -36,7 +36,7 @@ export function pick<T extends Named>(
   const [only] = meant;
   if (only === undefined) {
     throw new Failure(
-      `No ${noun} is named "${plain(given)}", and no id begins so.\nSee them all: npm run cli -- ${noun}s list`,
+      `No ${noun} is named "${plain(given)}", and no id begins so.\nSee them all: npm run cli -- ${noun === "webhook" ? "alert" : noun}s list`,
     );
   }
   if (meant.length === 1) return only;

@@ -7,7 +7,13 @@ import { projectDir, wranglerScript } from "./project.ts";
 import { runBuildStep } from "./run-build-step.ts";
 
 /** What goes into the bundle. */
-const SOURCES = ["src", "durable-objects", "wrangler.toml", "package.json"];
+const SOURCES = [
+  "src",
+  "durable-objects",
+  "forward-proxy/src/contract.ts",
+  "wrangler.toml",
+  "package.json",
+];
 const BUNDLE_DIR = "dist/worker";
 const ENTRY_MODULE = "index.js";
 const OPTIONS_FILE = "miniflare-options.json";

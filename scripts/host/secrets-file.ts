@@ -84,19 +84,12 @@ To begin anew: move ${stateDir} away, or choose another folder with RELAY_STATE_
     );
   }
 
-  let newPassword: string | null = null;
-  const makers: Record<SecretName, () => string> = {
-    JWT_SECRET: randomSecret,
-    ENCRYPTION_KEY: randomSecret,
-    ADMIN_USERNAME: () => request.adminUsername || DEFAULT_USERNAME,
-    ADMIN_PASSWORD_HASH: () => {
-      if (request.adminPassword) checkPassword(request.adminPassword, request.adminUsername);
-      else newPassword = generatePassword();
-      return (request.hash ?? hashPassword)(request.adminPassword || newPassword || "");
-    },
-  };
-  const secrets: Secrets = { ...stored };
-  for (const name of missing) secrets[name] = makers[name]();
+  const { made, newPassword } = makeSecrets(missing, {
+    username: request.adminUsername,
+    password: request.adminPassword,
+    hash: request.hash,
+  });
+  const secrets: Secrets = { ...stored, ...made };
 
   mkdirSync(stateDir, { recursive: true, mode: DIR_MODE });
   const content = serialise(secrets);
@@ -107,6 +100,36 @@ To begin anew: move ${stateDir} away, or choose another folder with RELAY_STATE_
     return ensureSecrets(request);
   }
   return { secrets, made: missing, newPassword };
+}
+
+/**
+ * Makes secrets.
+ *
+ * @param admin the first name and password; made up where missing
+ * @returns the secrets, and the password where it was made up
+ * @throws Stop where the given password is too weak
+ */
+export function makeSecrets(
+  names: readonly SecretName[],
+  admin: {
+    username?: string | undefined;
+    password?: string | undefined;
+    hash?: ((password: string) => string) | undefined;
+  },
+): { made: Partial<Record<SecretName, string>>; newPassword: string | null } {
+  let newPassword: string | null = null;
+  const makers: Record<SecretName, () => string> = {
+    JWT_SECRET: randomSecret,
+    ENCRYPTION_KEY: randomSecret,
+    ADMIN_USERNAME: () => admin.username || DEFAULT_USERNAME,
+    ADMIN_PASSWORD_HASH: () => {
+      if (admin.password) checkPassword(admin.password, admin.username);
+      else newPassword = generatePassword();
+      return (admin.hash ?? hashPassword)(admin.password || newPassword || "");
+    },
+  };
+  const made = Object.fromEntries(names.map((name) => [name, makers[name]()]));
+  return { made, newPassword };
 }
 
 function missingSecrets(given: SecretsRequest["given"], stored: Secrets | null): SecretName[] {
@@ -184,12 +207,16 @@ function generatePassword(): string {
   ).join("");
 }
 
-/** Single quotes: a `$` in a password hash stays a `$` for every reader of such files. */
 function serialise(secrets: Secrets): string {
+  return HEADER + serialiseSecrets(secrets);
+}
+
+/** Single quotes: a `$` in a password hash stays a `$` for every reader of such files. */
+export function serialiseSecrets(secrets: Secrets): string {
   const lines = STORED_NAMES.flatMap((name) =>
     secrets[name] === undefined ? [] : [`${name}='${secrets[name].replaceAll("'", "")}'`],
   );
-  return `${HEADER}${lines.join("\n")}\n`;
+  return `${lines.join("\n")}\n`;
 }
 
 /** Valid secrets that nothing is ever stored under: to check the rest of a configuration with. */

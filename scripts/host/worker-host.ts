@@ -2,7 +2,6 @@ import { accessSync, constants } from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   convertV4MiniflareOptions,
   Log,
@@ -11,14 +10,8 @@ import {
   type MiniflareOptions,
 } from "miniflare";
 import type { WorkerBundle } from "./bundle.ts";
-import {
-  childRuntimes,
-  hasEnded,
-  isSameProcess,
-  ownRuntime,
-  type ProcessRecord,
-  RUNTIME_MARK,
-} from "./process-table.ts";
+import { drain, HOLDER } from "./drain.ts";
+import { childRuntimes, ownRuntime, type ProcessRecord, RUNTIME_MARK } from "./process-table.ts";
 import { STORE_DIR } from "./project.ts";
 import type { RuntimeLine } from "./runtime-log.ts";
 import { errorCode } from "./stop.ts";
@@ -32,9 +25,6 @@ const DOOR = "door";
 const DOOR_MODULE = "export default {};";
 /** Miniflare's own entry, which nobody uses: the relay listens on a socket of its own. */
 const ANY_PORT = 0;
-/** Settlements wait a moment for others to ride along with (`src/relay/meter-link.ts`). */
-const SETTLING_MS = 100;
-const STOP_POLL_MS = 20;
 const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 export interface WorkerHostOptions {
@@ -72,7 +62,8 @@ export interface WorkerHost {
   /** Restarts with another bundle on the same port and state. */
   reload(bundle: WorkerBundle): Promise<void>;
   /**
-   * Takes no new requests, lets those in flight finish for at most `graceMs`, and ends workerd.
+   * Takes no new requests, lets those in flight finish for at most `graceMs` and what follows their
+   * answers be written, and ends workerd.
    *
    * @returns false where requests were still running at the end
    */
@@ -132,6 +123,7 @@ export async function startWorkerHost(options: WorkerHostOptions): Promise<Worke
           modules: [{ type: "ESModule", path: "door.js", contents: DOOR_MODULE }],
           unsafeDirectSockets: [{ host, port, serviceName: bundle.options.name }],
         },
+        HOLDER,
       ],
     });
 
@@ -163,7 +155,9 @@ export async function startWorkerHost(options: WorkerHostOptions): Promise<Worke
     },
     async stop(graceMs) {
       isStopping = true;
-      const hasFinished = await drain(runtime, graceMs);
+      // One that has just died has no address.
+      const holder = await miniflare.unsafeGetDirectURL(HOLDER.name).catch(() => null);
+      const hasFinished = await drain(runtime, port, holder, graceMs);
       await miniflare.dispose();
       return hasFinished;
     },
@@ -179,20 +173,6 @@ export function urlHost(host: string): string {
   if (host === "0.0.0.0" || host === "*") return "127.0.0.1";
   if (host === "::") return "[::1]";
   return host.includes(":") ? `[${host}]` : host;
-}
-
-/** workerd closes its port at SIGTERM, and exits after the last request. */
-async function drain(runtime: ProcessRecord | null, graceMs: number): Promise<boolean> {
-  if (runtime === null || process.platform === "win32") return false;
-  // workerd counts a request as ended with its answer. What was answered last is settled after that.
-  await sleep(SETTLING_MS);
-  const until = Date.now() + graceMs;
-  if (isSameProcess(runtime)) process.kill(runtime.pid, "SIGTERM");
-  while (!hasEnded(runtime.pid)) {
-    if (Date.now() >= until) return false;
-    await sleep(STOP_POLL_MS);
-  }
-  return true;
 }
 
 /** Miniflare takes the exit of a drained workerd for a crash; that line would mislead. */

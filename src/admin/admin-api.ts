@@ -7,6 +7,7 @@ import { KeyStoreUnavailable } from "../keys/key-store.ts";
 import { servicesOf } from "../relay/services.ts";
 import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
+import { alertRoutes } from "./alerts.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
 import { dashboardRoutes } from "./dashboard.ts";
 import { egressRoutes } from "./egress.ts";
@@ -122,6 +123,7 @@ adminApi.route("/admin", usageRoutes);
 adminApi.route("/admin/encryption-key", encryptionKeyRoutes);
 adminApi.route("/admin/logs", logRoutes);
 adminApi.route("/admin/prices", priceRoutes);
+adminApi.route("/admin/alerts", alertRoutes);
 
 adminApi.notFound((c) =>
   failure(

@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { allAccounts } from "../accounts/roster.ts";
 import type { RosterRow } from "../accounts/roster-row.ts";
 import { callObject } from "../durable-call.ts";
+import { alertsObject } from "./alerts.ts";
 import { audited } from "./audit.ts";
 import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
 import { readBody } from "./requests.ts";
@@ -49,6 +50,8 @@ export const encryptionKeyRoutes = new Hono<AdminEnv>()
       const failed = outcomes.flatMap((outcome) =>
         outcome.kind === "failed" ? [outcome.why] : [],
       );
+      // Webhooks are few, and come with the last page.
+      if (next === null) failed.push(...(await resealWebhooks(c)));
       c.get("services").roster.forget();
       const data = {
         current: kid,
@@ -91,6 +94,21 @@ async function reseal(c: AdminContext, { id, name }: RosterRow, kid: string): Pr
     return kind === "account_unknown" ? { kind: "removed" } : failed(kind, message);
   } catch {
     return failed("object_unavailable", "Its object did not answer. Try again.");
+  }
+}
+
+/** Addresses and secrets of webhooks are sealed under the same key. @returns those that failed */
+async function resealWebhooks(c: AdminContext) {
+  try {
+    const { failed } = await callObject(
+      () => alertsObject(c.env),
+      (alerts) => alerts.reseal(),
+    );
+    const message = "Its address cannot be read. Give the webhook its address again, or remove it.";
+    return failed.map((webhook) => ({ ...webhook, reason: "other_encryption_key", message }));
+  } catch {
+    const message = "The webhooks' object did not answer. Try again.";
+    return [{ id: "alerts", name: "webhooks", reason: "object_unavailable", message }];
   }
 }
 

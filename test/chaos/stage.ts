@@ -1,0 +1,56 @@
+import type { Fault, FaultMatch } from "../fixtures/fake-upstream/index.ts";
+import { type RelayKey, TestRelay } from "../fixtures/relay.ts";
+import { NUMBER_HEADER } from "./load.ts";
+
+const ACCOUNTS = 4;
+const KEYS = 4;
+const MAX_LEDGER_ENTRIES = 200_000;
+
+/** A relay with accounts and keys, and what can be done to it. */
+export class Stage {
+  readonly relay: TestRelay;
+  readonly keys: RelayKey[];
+  #up: Promise<void> = Promise.resolve();
+
+  private constructor(relay: TestRelay, keys: RelayKey[]) {
+    this.relay = relay;
+    this.keys = keys;
+  }
+
+  static async open(): Promise<Stage> {
+    const relay = await TestRelay.start({
+      fake: {
+        toleratedHeaders: ["cf-worker", NUMBER_HEADER],
+        maxLedgerEntries: MAX_LEDGER_ENTRIES,
+      },
+    });
+    for (let nth = 0; nth < ACCOUNTS; nth += 1) await relay.addApiKeyAccount(`account-${nth}`);
+    const keys = await Promise.all(Array.from({ length: KEYS }, () => relay.createKey()));
+    return new Stage(relay, keys);
+  }
+
+  /** Resolves while the runtime is up. */
+  readonly isUp = (): Promise<void> => this.#up;
+
+  /** Ends the runtime as a power cut would, and starts it again on the same state. */
+  async kill(): Promise<void> {
+    let up = () => {};
+    this.#up = new Promise((resolve) => {
+      up = resolve;
+    });
+    await this.relay.restart({ how: "kill" });
+    up();
+  }
+
+  /** Every message is answered so, for as long. */
+  everyMessage(fault: Fault, forMs: number, match: FaultMatch = {}): void {
+    this.relay.fake.script(
+      { path: "/v1/messages", times: "always", untilMs: Date.now() + forMs, ...match },
+      fault,
+    );
+  }
+
+  close(): Promise<void> {
+    return this.relay.stop();
+  }
+}
