@@ -1,5 +1,7 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import type { Page } from "playwright-core";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import type { PriceBook } from "../../admin-pages/src/api/prices.ts";
 import { ADMIN, type RelayKey } from "../fixtures/relay.ts";
 import { settled } from "./harness/screens.ts";
@@ -36,15 +38,30 @@ const NO_FORWARD_PROXY = "http://127.0.0.1:9";
 const AMOUNTS = ["2.5", "11", "3.125", "5", "0.25"];
 
 let holder: RelayKey;
+/** Somebody's webhook, on this machine. */
+const receiver = { url: "", status: 200, got: [] as { signed: boolean; message: unknown }[] };
+const server = createServer(async (request, answer) => {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  receiver.got.push({
+    signed: request.headers["webhook-signature"] !== undefined,
+    message: JSON.parse(Buffer.concat(chunks).toString()),
+  });
+  answer.writeHead(receiver.status).end();
+});
+afterAll(() => server.close());
 const stage = useStage(
   {
     hosts: HOSTS,
     vars: {
       FORWARD_PROXY_URL: NO_FORWARD_PROXY,
+      LOCAL_WEBHOOKS: "allow",
       FORWARD_PROXY_SECRET: "a-secret-for-tests-0123456789abcdef",
     },
   },
   async ({ relay }) => {
+    await new Promise<void>((settle) => server.listen(0, "127.0.0.1", settle));
+    receiver.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
     await relay.addApiKeyAccount("only");
     holder = await relay.createKey({
       name: "Holder",
@@ -187,6 +204,42 @@ test("a forward proxy that does not answer is told so, with what to do", async (
     "/egress",
   );
   expect(await row.innerText()).toContain(data.forwardProxies[0]?.message);
+});
+
+test("a webhook is added, tested, switched off and removed, and its secret is shown once", async () => {
+  const { page } = await stage().visit({
+    path: "/settings",
+    expected: [{ status: 502, path: "/admin/alerts/" }],
+  });
+  await settled(page);
+  await page.getByRole("button", { name: "Add a webhook" }).click();
+  await page.getByLabel("Name").fill("On call");
+  await page.getByLabel("Address").fill(receiver.url);
+  await page.getByRole("button", { name: "Save" }).click();
+  const shown = page.getByRole("dialog").locator("pre");
+  expect(await shown.innerText()).toMatch(/^whsec_/);
+  await page.getByRole("button", { name: "Done" }).click();
+
+  const row = page.getByRole("region", { name: "Alerts" }).locator("tr", { hasText: "On call" });
+  const choose = async (act: string) => {
+    await row.getByRole("button", { name: "Actions for On call" }).click();
+    await row.getByRole("menuitem", { name: act }).click();
+  };
+  await choose("Send a test");
+  await page.getByText("On call took the test.").waitFor();
+  expect(receiver.got).toMatchObject([{ signed: true, message: { type: "test" } }]);
+
+  receiver.status = 500;
+  await choose("Send a test");
+  await page.getByText(/The receiver did not take the test/).waitFor();
+
+  await choose("Switch off");
+  await row.getByText("switched off").waitFor();
+  await choose("Remove …");
+  await page.getByRole("button", { name: "Remove the webhook" }).click();
+  await row.waitFor({ state: "detached" });
+  const { data } = await stage().relay.admin<{ webhooks: unknown[] }>("GET", "/alerts");
+  expect(data.webhooks).toEqual([]);
 });
 
 test("signing out of the settings ends the session on the relay", async () => {

@@ -4,6 +4,7 @@ import { settingsWords } from "../../i18n/settings.ts";
 import { Page } from "../../ui/page.tsx";
 import { useResource } from "../../ui/use-resource.ts";
 import { About } from "./about.tsx";
+import { Alerts } from "./alerts.tsx";
 import { EncryptionKey } from "./encryption-key.tsx";
 import { ForwardProxies } from "./forward-proxies.tsx";
 import { BuiltInPrices, OwnPrices } from "./prices.tsx";
@@ -18,6 +19,7 @@ export default function Settings() {
     <Page title={settingsWords().title}>
       <OwnPrices prices={prices} />
       <BuiltInPrices prices={prices} />
+      <Alerts />
       <ForwardProxies />
       <div class="grid pairs">
         <Storage dashboard={dashboard} />
