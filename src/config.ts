@@ -1,3 +1,4 @@
+import { type AccessConfig, readAccessConfig } from "./admin/access-config.ts";
 import { parsePasswordHash } from "./admin/password.ts";
 import type { ForwardProxy } from "./egress/forward-proxies.ts";
 import type { LedgerRetention } from "./ledger/retention.ts";
@@ -34,6 +35,10 @@ export const CONFIG_NAMES = [
   "FAILOVER_MAX_ACCOUNTS",
   "FAILOVER_BUDGET_SECONDS",
   "CLIENT_ADDRESS_HEADER",
+  "ACCESS_TEAM_DOMAIN",
+  "ACCESS_AUDIENCE",
+  "ACCESS_ADMINS",
+  "ACCESS_VIEWERS",
   "LEDGER_SHARDS",
   "LEDGER_RECENT_REQUESTS",
   "LEDGER_RECENT_DAYS",
@@ -84,6 +89,8 @@ export interface RelayConfig {
   failover: { maxAccounts: number; budgetMs: number };
   /** The header in which a proxy in front tells a client's address; empty: none can be believed. */
   clientAddressHeader: string;
+  /** Null: Cloudflare Access is not in use, and its header says nothing. */
+  access: AccessConfig | null;
   ledger: { shards: number } & LedgerRetention;
   alerts: {
     /** Of the panel; null: not known. */
@@ -286,6 +293,7 @@ export function readConfig(
       budgetMs: wholeNumber("FAILOVER_BUDGET_SECONDS", 30, 1, 300) * 1_000,
     },
     clientAddressHeader: text("CLIENT_ADDRESS_HEADER").toLowerCase(),
+    access: readAccessConfig(text, isSafeOrigin, problems),
     ledger: {
       shards: wholeNumber("LEDGER_SHARDS", 1, 1, MAX_LEDGER_SHARDS),
       recentRequests: wholeNumber("LEDGER_RECENT_REQUESTS", 100_000, 100, 1_000_000),

@@ -2,7 +2,11 @@ import { signal } from "@preact/signals";
 
 export interface Session {
   username: string;
+  /** A viewer may look: the relay refuses everything else. */
+  role: "admin" | "viewer";
   expiresAt: string;
+  /** Where signing out goes on, as something in front has signed in; null: nowhere. */
+  signOutUrl: string | null;
 }
 
 /** Whether someone is signed in: not known until the relay was asked. */

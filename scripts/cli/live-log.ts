@@ -6,6 +6,7 @@ import {
 } from "../../durable-objects/event-log/contract.ts";
 import type { AdminClient } from "./admin-client.ts";
 import { exitCodes, Failure } from "./failure.ts";
+import { accessHeaders, type RelayAddress } from "./relay-address.ts";
 
 /** Between tries at connecting: half a second, doubling, and up to as much again by chance. */
 const RECONNECT_FIRST_MS = 500;
@@ -45,7 +46,7 @@ export async function followLog(api: AdminClient, options: LiveLogOptions): Prom
   while (!signal.aborted) {
     const token = await tokenOrNull(api);
     if (token !== null) {
-      const connection = new Connection(api.address.url, token, { ...options, after }, onOpen);
+      const connection = new Connection(api.address, token, { ...options, after }, onOpen);
       const code = await connection.ended();
       after = connection.after;
       if (signal.aborted) return;
@@ -86,13 +87,14 @@ class Connection {
   #shown: Promise<void> = Promise.resolve();
   #heardAtMs = Date.now();
 
-  constructor(url: string, token: string, options: LiveLogOptions, onOpen: () => void) {
+  constructor(relay: RelayAddress, token: string, options: LiveLogOptions, onOpen: () => void) {
     this.#options = options;
     this.#onOpen = onOpen;
     this.after = options.after;
     const query = new URLSearchParams({ ...options.filter, after: String(options.after) });
-    const address = `${url.replace(/^http/i, "ws")}/admin/logs/live?${query}`;
-    this.#socket = new NodeWebSocket(address, { headers: { authorization: `Bearer ${token}` } });
+    const address = `${relay.url.replace(/^http/i, "ws")}/admin/logs/live?${query}`;
+    const headers = { ...accessHeaders(relay), authorization: `Bearer ${token}` };
+    this.#socket = new NodeWebSocket(address, { headers });
     this.#socket.addEventListener("message", ({ data }) => this.#hear(String(data)));
   }
 

@@ -18,7 +18,8 @@ Which relay: --url, else RELAY_URL, else the one that runs on this machine (note
 RELAY_STATE_DIR), else http://127.0.0.1:8787.
 
 Who: ADMIN_USERNAME (default admin) and ADMIN_PASSWORD; a missing password is asked for. Secrets
-are never given as flags.
+are never given as flags. Behind Cloudflare Access also CF_ACCESS_CLIENT_ID and
+CF_ACCESS_CLIENT_SECRET, of a service token.
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no relay answers, 4 not signed in.
 `;

@@ -23,6 +23,8 @@ export interface RelayAddress {
   sessionDir: string;
   username: string | undefined;
   password: string | undefined;
+  /** The service token with which Cloudflare Access in front of the relay lets the CLI through. */
+  accessToken?: { clientId: string; clientSecret: string } | undefined;
 }
 
 /**
@@ -51,7 +53,23 @@ export function findRelay(flag: string | undefined): RelayAddress {
       (given === undefined ? values.ADMIN_USERNAME : undefined),
     password:
       process.env.ADMIN_PASSWORD || (given === undefined ? values.ADMIN_PASSWORD : undefined),
+    accessToken: givenAccessToken(),
   };
+}
+
+function givenAccessToken(): RelayAddress["accessToken"] {
+  const clientId = process.env.CF_ACCESS_CLIENT_ID?.trim() ?? "";
+  const clientSecret = process.env.CF_ACCESS_CLIENT_SECRET?.trim() ?? "";
+  if (clientId === "" && clientSecret === "") return undefined;
+  if (clientId !== "" && clientSecret !== "") return { clientId, clientSecret };
+  throw usageFailure("CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET are one token: give both.");
+}
+
+/** What Cloudflare Access looks for. The relay itself takes nothing of it. */
+export function accessHeaders({ accessToken }: RelayAddress): Record<string, string> {
+  if (accessToken === undefined) return {};
+  const { clientId, clientSecret } = accessToken;
+  return { "cf-access-client-id": clientId, "cf-access-client-secret": clientSecret };
 }
 
 function configDir(): string {

@@ -1,9 +1,11 @@
 import { exitCodes, Failure, Refusal } from "./failure.ts";
-import type { RelayAddress } from "./relay-address.ts";
+import { accessHeaders, type RelayAddress } from "./relay-address.ts";
 import { plain } from "./text-width.ts";
 
 /** Longer than anything that the admin API waits for itself. */
 const CALL_LIMIT_MS = 60_000;
+/** Where Cloudflare Access sends whoever has not signed in to it. */
+const ACCESS_LOGIN = /^https:\/\/[^/]+\/cdn-cgi\/access\/login/;
 
 /** One request to the relay. @throws Failure where no relay answers */
 export async function callRelay(
@@ -23,6 +25,7 @@ export async function callRelay(
       signal: AbortSignal.timeout(CALL_LIMIT_MS),
       headers: {
         accept: "application/json",
+        ...accessHeaders(address),
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(body === undefined ? {} : { "content-type": "application/json" }),
       },
@@ -79,6 +82,12 @@ export function notThisRelay(
   status: number,
   location: string | null = null,
 ): Failure {
+  if (location !== null && ACCESS_LOGIN.test(location)) {
+    return new Failure(
+      `${address.url} is behind Cloudflare Access, which lets the CLI through with a service token only.\nGive one in CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET; see docs/operations.md.`,
+      exitCodes.unreachable,
+    );
+  }
   const to = location === null ? "" : ` with a redirect to ${plain(location)}`;
   return new Failure(
     `What answers at ${address.url} is not this relay: HTTP ${status}${to}.\nCheck --url or RELAY_URL.`,

@@ -20,6 +20,7 @@ import { ledgerRequestRoutes } from "./ledger-requests.ts";
 import { logRoutes } from "./logs.ts";
 import { priceRoutes } from "./prices.ts";
 import { loginSchema, readBody } from "./requests.ts";
+import { mayGoOn } from "./roles.ts";
 import {
   adminGate,
   issueSession,
@@ -27,6 +28,7 @@ import {
   SESSION_COOKIE,
   SESSION_LIFETIME_S,
 } from "./session.ts";
+import { notSignedIn, shownSession, signOutUrlOf } from "./session-answers.ts";
 import { usageRoutes } from "./usage.ts";
 
 const SECOND_MS = 1_000;
@@ -35,9 +37,11 @@ const AUDIT_PAGE = 100;
 const LOGIN_PATH = "/admin/login";
 /** Where no address is told, all tries count together. */
 const NO_ADDRESS = "unknown";
+/** No answer of this API is a page: a browser is to run nothing of it, and to put it in no frame. */
+const NOTHING_TO_SHOW = "default-src 'none'; frame-ancestors 'none'";
 const COOKIE = { path: "/admin", httpOnly: true, sameSite: "Strict" } as const;
 
-/** The admin API: for the panel and the CLI. Every route but login needs a session. */
+/** The admin API: for the panel and the CLI. Every route but login needs a session, or Access. */
 export const adminApi = new Hono<AdminEnv>();
 
 adminApi.use(async (c, next) => {
@@ -46,6 +50,7 @@ adminApi.use(async (c, next) => {
   c.header("x-relay-request-id", requestId);
   c.header("cache-control", "no-store");
   c.header("x-content-type-options", "nosniff");
+  c.header("content-security-policy", NOTHING_TO_SHOW);
   const services = servicesOf(c.env);
   if (!services.ok) {
     return failure(c, "not_configured", `The relay is not configured. ${services.error.join(" ")}`);
@@ -53,14 +58,12 @@ adminApi.use(async (c, next) => {
   c.set("services", services.value);
   if (c.req.path === LOGIN_PATH) return next();
   const read = await readSession(c);
-  if (read.kind === "forbidden_origin") {
-    return failure(c, "forbidden_origin", "This request came from another site than the panel's.");
-  }
-  if (read.kind === "none") {
-    return failure(c, "not_signed_in", "Sign in first: POST /admin/login. Sessions last 12 hours.");
-  }
+  if (read.kind !== "signed_in") return notSignedIn(c, read);
   c.set("admin", read.session);
-  return next();
+  if (mayGoOn(c)) return next();
+  const message =
+    "You may look here and change nothing: your role is viewer. Whoever runs this relay can name you in ACCESS_ADMINS.";
+  return failure(c, "read_only", message);
 });
 
 adminApi.post("/admin/login", async (c) => {
@@ -73,16 +76,16 @@ adminApi.post("/admin/login", async (c) => {
   const login = await adminGate(c.env).login(username, password, network ?? NO_ADDRESS);
   if (!login.ok) return loginRefused(c, login.error);
   const { config, log } = c.get("services");
-  const { token, expiresAtMs } = await issueSession(config, Date.now());
+  const { token, session } = await issueSession(config, Date.now());
   const secure = new URL(c.req.url).protocol === "https:";
   setCookie(c, SESSION_COOKIE, token, { ...COOKIE, secure, maxAge: SESSION_LIFETIME_S });
   log("info", "admin.login", { requestId: c.get("requestId") });
-  const expiresAt = new Date(expiresAtMs).toISOString();
-  return success(c, { token, username: config.adminUsername, expiresAt });
+  return success(c, { token, ...shownSession(session) });
 });
 
 adminApi.post("/admin/logout", async (c) => {
-  const { sessionId, expiresAtMs } = c.get("admin");
+  const session = c.get("admin");
+  const { sessionId, expiresAtMs } = session;
   await callObject(
     () => adminGate(c.env),
     (gate) => gate.endSession(sessionId, expiresAtMs),
@@ -93,13 +96,10 @@ adminApi.post("/admin/logout", async (c) => {
   );
   runAfter(c.executionCtx, c.get("services").log, "end live logs", ended);
   deleteCookie(c, SESSION_COOKIE, COOKIE);
-  return success(c, { signedOut: true });
+  return success(c, { signedOut: true, signOutUrl: signOutUrlOf(session) });
 });
 
-adminApi.get("/admin/session", (c) => {
-  const { name, expiresAtMs } = c.get("admin");
-  return success(c, { username: name, expiresAt: new Date(expiresAtMs).toISOString() });
-});
+adminApi.get("/admin/session", (c) => success(c, shownSession(c.get("admin"))));
 
 adminApi.get("/admin/audit", async (c) => {
   const before = Math.trunc(Number(c.req.query("before"))) || null;

@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { Services } from "../relay/services.ts";
+import type { AdminSession } from "./session.ts";
 
 /** What every admin handler finds in its context. */
 export interface AdminEnv {
@@ -8,8 +9,8 @@ export interface AdminEnv {
   Variables: {
     requestId: string;
     services: Services;
-    /** The signed-in admin; set on every route but login. */
-    admin: { name: string; sessionId: string; expiresAtMs: number };
+    /** Who is signed in; set on every route but login. */
+    admin: AdminSession;
   };
 }
 
@@ -21,6 +22,8 @@ const STATUS = {
   login_failed: 401,
   not_signed_in: 401,
   forbidden_origin: 403,
+  no_role: 403,
+  read_only: 403,
   not_found: 404,
   conflict: 409,
   login_ended: 410,

@@ -1,8 +1,6 @@
 import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
-import { decodeJwt, SignJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { adminApi } from "../../src/admin/admin-api.ts";
 import { issueSession } from "../../src/admin/session.ts";
 import { KeyStoreUnavailable } from "../../src/keys/key-store.ts";
 import { servicesOf } from "../../src/relay/services.ts";
@@ -60,7 +58,9 @@ describe("signing in", () => {
     );
     expect(answer.headers.get("cache-control")).toBe("no-store");
     const session = await ask("GET", "/session", undefined, { cookie: cookie.split(";")[0] ?? "" });
-    expect(session.data).toMatchObject({ username: "admin" });
+    const { token: _, ...opened } = answer.data;
+    expect(opened).toMatchObject({ username: "admin", signedInWith: "password", role: "admin" });
+    expect(session.data).toEqual(opened);
   });
 
   test.each([
@@ -94,90 +94,12 @@ describe("signing in", () => {
 
   test("ends by signing out: the token is refused from then on", async () => {
     expect((await ask("GET", "/session")).status).toBe(200);
-    expect((await ask("POST", "/logout")).status).toBe(200);
+    const out = await ask("POST", "/logout");
+    expect(out.data).toEqual({ signedOut: true, signOutUrl: null });
+    expect(out.headers.get("set-cookie")).toMatch(
+      /^relay_session=; Max-Age=0; Path=\/admin; HttpOnly(; Secure)?; SameSite=Strict$/,
+    );
     expect((await ask("GET", "/session")).status).toBe(401);
-  });
-});
-
-describe("every route refuses without a session", () => {
-  // From the route table itself, so that a new route cannot be forgotten.
-  const routes = adminApi.routes
-    .filter(({ method, path }) => method !== "ALL" && path !== "/admin/login")
-    .map(({ method, path }) => ({ method, path: path.replace(":id", crypto.randomUUID()) }));
-  /** Everything as in a real session, but for what the test changes. */
-  const sign = (secret: string, alg: string) =>
-    new SignJWT({ pwd: decodeJwt(token).pwd })
-      .setProtectedHeader({ alg })
-      .setSubject("admin")
-      .setJti("j")
-      .setIssuer("claude-edge-relay")
-      .setAudience("admin")
-      .setIssuedAt()
-      .setExpirationTime("1h")
-      .sign(new TextEncoder().encode(secret));
-  const base64 = (value: unknown) => btoa(JSON.stringify(value)).replaceAll("=", "");
-  const credentials: [string, () => Promise<Record<string, string>>][] = [
-    ["no credential", async () => ({})],
-    ["an empty bearer", async () => ({ authorization: "Bearer " })],
-    ["a relay key", async () => ({ authorization: `Bearer cr_${"0".repeat(64)}` })],
-    [
-      "an expired session",
-      async () => {
-        const old = await issueSession(CONFIG, Date.now() - 13 * 3_600_000);
-        return { authorization: `Bearer ${old.token}` };
-      },
-    ],
-    [
-      "a session signed with another secret",
-      async () => ({ authorization: `Bearer ${await sign("x".repeat(32), "HS256")}` }),
-    ],
-    [
-      "a session signed with another algorithm",
-      async () => ({ authorization: `Bearer ${await sign(env.JWT_SECRET, "HS512")}` }),
-    ],
-    [
-      "a session that is not signed",
-      async () => ({
-        authorization: `Bearer ${base64({ alg: "none" })}.${base64({ sub: "admin", jti: "j", exp: 9e9 })}.`,
-      }),
-    ],
-    [
-      "a session from before the password was changed",
-      async () => {
-        const before = await issueSession({ ...CONFIG, adminPasswordHash: "old" }, Date.now());
-        return { authorization: `Bearer ${before.token}` };
-      },
-    ],
-  ];
-
-  test("and there are routes to test", () => expect(routes.length).toBeGreaterThan(15));
-
-  test.each(credentials)("with %s", async (_, headersOf) => {
-    const headers = await headersOf();
-    for (const { method, path } of routes) {
-      const answer = await ask(
-        method,
-        path.replace("/admin", ""),
-        method === "GET" ? undefined : {},
-        headers,
-      );
-      expect(answer, `${method} ${path}`).toMatchObject({ status: 401, error: "not_signed_in" });
-    }
-  });
-
-  test("with a cookie from another site", async () => {
-    const cookie = `relay_session=${token}`;
-    for (const { method, path } of routes.filter((route) => route.method !== "GET")) {
-      for (const origin of [{}, { origin: "https://evil.example" }, { origin: "null" }]) {
-        const answer = await ask(method, path.replace("/admin", ""), {}, { cookie, ...origin });
-        expect(answer, `${method} ${path}`).toMatchObject({
-          status: 403,
-          error: "forbidden_origin",
-        });
-      }
-    }
-    const own = await ask("POST", "/logout", {}, { cookie, origin: ORIGIN });
-    expect(own.status).toBe(200);
   });
 });
 

@@ -438,7 +438,7 @@ describe("the live log", () => {
     expect(await ended.closed).toMatchObject({ code: 4401 });
     await append(...numbered(1, 1));
     await stays.until(() => stays.numbers().length === 1);
-    vi.spyOn(Date, "now").mockReturnValue(other.expiresAtMs);
+    vi.spyOn(Date, "now").mockReturnValue(other.session.expiresAtMs);
     await append(...numbered(2, 2));
     expect(await stays.closed).toMatchObject({ code: 4401 });
     expect(stays.numbers()).toEqual([1]);

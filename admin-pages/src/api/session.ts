@@ -9,6 +9,6 @@ export function signIn(username: string, password: string): Promise<Answer<Sessi
   return call("POST", "/login", { body: { username, password } });
 }
 
-export function signOut(): Promise<Answer<{ signedOut: boolean }>> {
+export function signOut(): Promise<Answer<{ signOutUrl: string | null }>> {
   return call("POST", "/logout");
 }

@@ -13,6 +13,9 @@ export const errorWords = dictionary(
       not_signed_in: "Your session has ended. Sign in again.",
       forbidden_origin:
         "The relay refused this because it came from another address than its own. Open the panel at the relay's own address.",
+      no_role:
+        "Cloudflare Access knows you, and this relay gives you no role. Ask whoever runs it to name you.",
+      read_only: "You may look here and change nothing. Ask whoever runs this relay for more.",
       not_found: "This is not there any more. It may have been deleted meanwhile.",
       conflict: "Someone else changed this just now, or its state does not allow it.",
       login_ended: "This login link has ended. Make a new one.",
@@ -38,6 +41,8 @@ export const errorWords = dictionary(
       login_failed: "用户名或密码错误。",
       not_signed_in: "会话已结束，请重新登录。",
       forbidden_origin: "请求来自其他地址，被中继拒绝。请在中继自己的地址打开此面板。",
+      no_role: "Cloudflare Access 认识您，但此中继未授予您任何角色。请联系其管理员。",
+      read_only: "您只能查看，不能更改。如需更多权限，请联系此中继的管理员。",
       not_found: "该内容已不存在，可能刚刚被删除。",
       conflict: "其他人刚刚修改过，或当前状态不允许此操作。",
       login_ended: "此登录链接已失效，请重新生成。",

@@ -10,6 +10,7 @@ export const shellWords = dictionary(
     theme: "Appearance",
     themes: { system: "System", light: "Light", dark: "Dark" },
     signedInAs: (name: string) => `Signed in as ${name}`,
+    readOnly: "You may look, and change nothing.",
     signOut: "Sign out",
     signedOut: "Signed out.",
     nav: {
@@ -31,6 +32,7 @@ export const shellWords = dictionary(
     theme: "外观",
     themes: { system: "跟随系统", light: "浅色", dark: "深色" },
     signedInAs: (name) => `当前用户：${name}`,
+    readOnly: "您只能查看，不能更改。",
     signOut: "退出登录",
     signedOut: "已退出登录。",
     nav: {

@@ -61,7 +61,7 @@ function Outcome({ result }: { result: AccountTest }) {
         <p>{message}</p>
       </Notice>
       <p class="muted">{way.forwardProxy === null ? t.direct : t.through(way.forwardProxy)}</p>
-      {way.legs.length > 0 && (
+      {(way.legs.length > 0 || way.fault !== null) && (
         <ol class="legs">
           {way.legs.map(({ name, ms }) => (
             <li key={name}>
