@@ -53,10 +53,16 @@ async function ask<T>(apiKey: string, path: string, signal: AbortSignal): Promis
   const { error } = (parsed ?? {}) as { error?: { message?: string } };
   return fail({
     ...failureOf(codeOf(answer.status), answer.status),
-    message: error?.message?.replace(OF_THE_RELAY, "") ?? "",
+    message: asSentence(error?.message ?? ""),
     requestId: answer.headers.get("x-relay-request-id"),
     retryAfterS: Number(answer.headers.get("retry-after")) || null,
   });
+}
+
+/** Without the sign of whose words these are: here nobody else speaks. */
+function asSentence(message: string): string {
+  const words = message.replace(OF_THE_RELAY, "");
+  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 /** As this API tells its errors by Anthropic's types, which say less than the status. */

@@ -3,6 +3,7 @@ import { dictionary } from "./dictionary.ts";
 export const logsWords = dictionary(
   {
     title: "Logs",
+    zone: (zone: string) => `Times are those of ${zone}.`,
     live: "Live log",
     audit: "Audit trail",
     parts: "Parts of the logs",
@@ -120,6 +121,7 @@ export const logsWords = dictionary(
   },
   {
     title: "日志",
+    zone: (zone) => `时间以 ${zone} 为准。`,
     live: "实时日志",
     audit: "审计记录",
     parts: "日志分区",

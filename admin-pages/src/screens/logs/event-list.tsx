@@ -1,5 +1,5 @@
 import type { LogEvent } from "../../api/logs.ts";
-import { clockTime, wholeTime } from "../../format/times.ts";
+import { clockTime, date, wholeTime } from "../../format/times.ts";
 import { wordFor } from "../../i18n/dictionary.ts";
 import { logsWords } from "../../i18n/logs.ts";
 import { BASE } from "../../screens.ts";
@@ -33,7 +33,7 @@ export function EventLine({ event: one }: { event: LogEvent }) {
   return (
     <>
       <time class="muted mono" dateTime={at} title={wholeTime(at)}>
-        {clockTime(at)}
+        {date(at) === date(Date.now()) ? clockTime(at) : `${date(at)}, ${clockTime(at)}`}
       </time>
       <Badge tone={TONES[level]}>{wordFor(t.levelNames, level)}</Badge>
       <div class="event">

@@ -2,6 +2,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import type { LogEvent } from "../../api/logs.ts";
 import { count } from "../../format/numbers.ts";
+import { timeZone } from "../../format/times.ts";
 import { logsWords } from "../../i18n/logs.ts";
 import { BASE } from "../../screens.ts";
 import { Badge, type Tone } from "../../ui/badge.tsx";
@@ -37,6 +38,7 @@ export default function Logs() {
   return (
     <Page
       title={t.title}
+      lead={t.zone(timeZone.value)}
       actions={
         <>
           <LogParts />
