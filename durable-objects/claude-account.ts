@@ -15,6 +15,7 @@ import type {
   LoginResult,
   NewCredential,
   NotServing,
+  RevealedAccount,
 } from "./claude-account/contract.ts";
 import type { Lesson } from "./claude-account/learning.ts";
 import type { Resealed } from "./claude-account/resealer.ts";
@@ -92,6 +93,10 @@ export class ClaudeAccount extends DurableObject<Env> {
     credential: NewCredential | null,
   ): Promise<RosterRow | null> {
     return this.#account.update(patch, proxy, credential);
+  }
+
+  reveal(): Promise<Result<RevealedAccount, NotServing>> {
+    return this.#account.reveal();
   }
 
   reset(): Promise<RosterRow | null> {

@@ -13,6 +13,7 @@ import {
   Meter,
   type MeterBatch,
   type MeterReport,
+  type PastUse,
 } from "./key-meter/meter.ts";
 import type { RequestRecord } from "./key-meter/request-record.ts";
 import type { LedgerBatch } from "./usage-ledger/contract.ts";
@@ -57,6 +58,10 @@ export class KeyMeter extends DurableObject<Env> {
     const holds = this.#meter.configure(policy, stored);
     await this.#meter.watchLimits();
     return holds;
+  }
+
+  adopt(past: PastUse): boolean {
+    return this.#meter.adopt(past);
   }
 
   latest(): LatestKey | null {

@@ -57,6 +57,7 @@ export const CONFIG_NAMES = [
   "ADMIN_USERNAME",
   "ADMIN_PASSWORD_HASH",
   "METRICS_TOKEN",
+  "IMPORTED_KEY_PEPPER",
 ] as const;
 
 export type ConfigName = (typeof CONFIG_NAMES)[number];
@@ -108,6 +109,8 @@ export interface RelayConfig {
   adminPasswordHash: string;
   /** What opens the metrics; null: nobody may read them. */
   metricsToken: string | null;
+  /** What the system that keys were imported from hashed them with; null: none were. */
+  importedKeyPepper: string | null;
 }
 
 /** One thing wrong with the configuration: which name, and a sentence that says what mends it. */
@@ -313,6 +316,7 @@ export function readConfig(
     adminUsername,
     adminPasswordHash,
     metricsToken: text("METRICS_TOKEN") === "" ? null : secret("METRICS_TOKEN", MEND_OWN_SECRET),
+    importedKeyPepper: text("IMPORTED_KEY_PEPPER") || null,
   };
   return problems.length === 0 ? { ok: true, value: config } : { ok: false, error: problems };
 }

@@ -9,6 +9,7 @@ import type {
   LoginResult,
   NewCredential,
   NotServing,
+  RevealedAccount,
 } from "./contract.ts";
 import { CredentialKeeper } from "./credential-keeper.ts";
 import { begunRests, type Lesson, learn } from "./learning.ts";
@@ -169,6 +170,23 @@ export class Account {
     const row = this.#save({ ...state, ...patch, ...fresh });
     await this.flush();
     return row;
+  }
+
+  /** Settings, credential and proxy in the clear. A refresh in flight is waited for. */
+  async reveal(): Promise<Result<RevealedAccount, NotServing>> {
+    await this.#keeper.refreshing;
+    const state = this.#rows.state();
+    const row = this.#rows.credential();
+    if (state === null || row === null) return fail(UNKNOWN_ACCOUNT);
+    const revealed = await this.#keeper.reveal(row);
+    if (!revealed.ok) return revealed;
+    const { name, description, tags, enabled, schedulable, priority, weight } = state;
+    const { maxConcurrency, expiresAtMs, locationHint } = state;
+    const plain = { name, description, tags, enabled, schedulable, priority, weight };
+    return ok({
+      settings: { ...plain, maxConcurrency, expiresAtMs, locationHint },
+      ...revealed.value,
+    });
   }
 
   /** Forgets cool-downs, trouble and failures: the operator says that it is mended. */

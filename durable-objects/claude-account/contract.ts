@@ -1,4 +1,9 @@
-import type { AccountProfile, CredentialKind, RosterRow } from "../../src/accounts/roster-row.ts";
+import type {
+  AccountProfile,
+  AccountSettings,
+  CredentialKind,
+  RosterRow,
+} from "../../src/accounts/roster-row.ts";
 import type { Vault } from "../../src/accounts/vault.ts";
 import type { OAuthConfig } from "../../src/config.ts";
 import type { AccountProxy, Egresses } from "../../src/egress/egress.ts";
@@ -38,6 +43,13 @@ export interface NewCredential {
   refresh: string | null;
   expiresAtMs: number | null;
   scopes: string[];
+}
+
+/** Everything that an account is made of, in the clear: for an archive, and nothing else. */
+export interface RevealedAccount {
+  settings: AccountSettings;
+  credential: NewCredential;
+  proxy: AccountProxy | null;
 }
 
 export type LoginError =

@@ -8,7 +8,13 @@ import {
   type TokenError,
   type TokenSet,
 } from "../../src/upstream/oauth.ts";
-import type { AccountDependencies, Credential, NewCredential, NotServing } from "./contract.ts";
+import type {
+  AccountDependencies,
+  Credential,
+  NewCredential,
+  NotServing,
+  RevealedAccount,
+} from "./contract.ts";
 import {
   iso,
   needsRelogin,
@@ -100,6 +106,25 @@ export class CredentialKeeper {
       usableUntilMs: row.expiresAtMs === null ? null : row.expiresAtMs - REFRESH_SKEW_MS,
       proxy: proxy.value,
     });
+  }
+
+  /** The credential and the proxy in the clear, for an archive. */
+  async reveal(
+    row: CredentialRow,
+  ): Promise<Result<Pick<RevealedAccount, "credential" | "proxy">, NotServing>> {
+    const { id, vault } = this.#deps;
+    const access = await vault.unseal(id, "credential.access", row.sealedAccess);
+    if (!access.ok) return fail(unsealFailure(access.error));
+    const refresh =
+      row.sealedRefresh === null
+        ? ok(null)
+        : await vault.unseal(id, "credential.refresh", row.sealedRefresh);
+    if (!refresh.ok) return fail(unsealFailure(refresh.error));
+    const proxy = await this.#openProxy();
+    if (!proxy.ok) return fail(unsealFailure(proxy.error));
+    const { kind, expiresAtMs, scopes } = row;
+    const credential = { kind, access: access.value, refresh: refresh.value, expiresAtMs, scopes };
+    return ok({ credential, proxy: proxy.value });
   }
 
   needsRefresh(row: CredentialRow): boolean {

@@ -28,7 +28,7 @@ export interface OpenRequest {
  */
 export class Limiter {
   readonly #sql: SqlStorage;
-  readonly #spending: Spending;
+  #spending: Spending;
   /** Open requests by id. */
   readonly #open: Map<string, OpenRequest>;
   #window: SlidingWindow | null = null;
@@ -97,6 +97,11 @@ export class Limiter {
     this.#open.delete(id);
     this.#spending.add(used.cost, used.model, used.startedAtMs);
     this.#window?.complete(id, used.tokens, used.cost, nowMs);
+  }
+
+  /** Reads what was spent from the rows anew, after they were written to past this class. */
+  recount(): void {
+    this.#spending = new Spending(this.#sql);
   }
 
   /** Forgets leases that ran out. */

@@ -18,9 +18,11 @@ import {
   DELETE_FOLDED,
   FOLD_INTO_HOURLY,
   FOLD_INTO_LIFETIME,
+  INSERT_LIFETIME,
   SCHEMA_STEPS,
+  SUM_COLUMNS,
 } from "./schema.ts";
-import { readUsage, type UsageReport } from "./usage-report.ts";
+import { isUnused, readUsage, type UsageReport, type UsageSums } from "./usage-report.ts";
 
 /** After this an admitted request that nobody settled counts as lost. Longer than any answer takes. */
 const LEASE_MS = 15 * 60_000;
@@ -83,6 +85,12 @@ export interface MeterReport extends UsageReport {
   limits: KeyLimits;
   inUse: LimitsInUse;
   /** When the key was first used; null: not yet. */
+  activatedAtMs: number | null;
+}
+
+/** What a key did before it came here. */
+export interface PastUse {
+  usage: (UsageSums & { model: string })[];
   activatedAtMs: number | null;
 }
 
@@ -226,6 +234,25 @@ export class Meter {
       stored === null ? null : JSON.stringify(stored),
     );
     this.#policy = policy;
+    return true;
+  }
+
+  /**
+   * Takes over what a key has used elsewhere, before its first request here: once, so that what was
+   * counted is never counted again.
+   *
+   * @returns false where this meter has counted something already, and nothing was taken
+   */
+  adopt({ usage, activatedAtMs }: PastUse): boolean {
+    const { sql } = this.#storage;
+    if (!isUnused(sql)) return false;
+    this.#storage.transactionSync(() => {
+      for (const { model, ...sums } of usage) {
+        sql.exec(INSERT_LIFETIME, model, ...SUM_COLUMNS.map((column) => sums[column]));
+      }
+    });
+    this.#limiter.recount();
+    if (activatedAtMs !== null) this.#activate(activatedAtMs);
     return true;
   }
 

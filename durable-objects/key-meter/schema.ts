@@ -168,6 +168,10 @@ export const FOLD_INTO_LIFETIME = `
   FROM requests WHERE ${IS_FOLDABLE} GROUP BY 1
   ON CONFLICT (model) DO UPDATE SET ${ADD_UP}`;
 
+export const INSERT_LIFETIME = `
+  INSERT INTO lifetime (model, ${COLUMN_LIST})
+  VALUES (?, ${SUM_COLUMNS.map(() => "?").join(", ")})`;
+
 export const DELETE_FOLDED = `DELETE FROM requests WHERE ${IS_FOLDABLE}`;
 
 /** Completes a row, once: whatever comes twice changes nothing. Order of the values as in `Meter.settle`. */

@@ -45,6 +45,13 @@ export function readUsage(sql: SqlStorage, nowMs: number): UsageReport {
   };
 }
 
+/** Whether no request has been counted here yet. */
+export function isUnused(sql: SqlStorage): boolean {
+  return ["requests", "lifetime"].every(
+    (table) => sql.exec(`SELECT 1 FROM ${table} LIMIT 1`).toArray().length === 0,
+  );
+}
+
 function since(sql: SqlStorage, startMs: number): UsageSums {
   return addUp(
     sql

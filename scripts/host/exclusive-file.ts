@@ -1,5 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, linkSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { errorCode } from "./stop.ts";
 
 /** Only the owner may read the files that this module writes. */
@@ -11,7 +19,7 @@ const FILE_MODE = 0o600;
  *
  * @returns false where the file is there already; it is then left as it is
  */
-export function createExclusively(path: string, content: string): boolean {
+export function createExclusively(path: string, content: string | Uint8Array): boolean {
   const draft = writeDraft(path, content);
   try {
     linkSync(draft, path);
@@ -35,11 +43,11 @@ export function replaceAtomically(path: string, content: string): void {
   }
 }
 
-function writeDraft(path: string, content: string): string {
+function writeDraft(path: string, content: string | Uint8Array): string {
   const draft = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
   const file = openSync(draft, "wx", FILE_MODE);
   try {
-    writeSync(file, content);
+    writeFileSync(file, content);
     fsyncSync(file);
   } finally {
     closeSync(file);

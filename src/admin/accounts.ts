@@ -96,7 +96,7 @@ export const accountRoutes = new Hono<AdminEnv>()
   .post("/", async (c) => {
     const body = await readBody(c, createAccountSchema);
     if (!body.ok) return failure(c, body.error.code, body.error.message);
-    const { name, proxy, sessionId, locationHint } = body.value;
+    const { name, proxy, sessionId, locationHint, id: givenId } = body.value;
     const mistaken = unknownVia(c, proxy);
     if (mistaken !== null) return failure(c, "bad_request", mistaken);
     const credential = credentialOf(body.value);
@@ -109,8 +109,11 @@ export const accountRoutes = new Hono<AdminEnv>()
         "The proxy of a login is set when its link is made, so that the login uses it too.";
       return failure(c, "bad_request", message);
     }
+    if (sessionId !== undefined && givenId !== undefined) {
+      return failure(c, "bad_request", "An account of a login has the sessionId as its id.");
+    }
     const settings = { ...DEFAULT_SETTINGS, ...settingsOf(body.value), name, locationHint };
-    const id = sessionId ?? crypto.randomUUID();
+    const id = sessionId ?? givenId ?? crypto.randomUUID();
     const detail = { name, kind: credential.value?.kind ?? "oauth", hasProxy: proxy !== null };
     return audited(c, "account.create", id, detail, async () => {
       const row =
@@ -119,7 +122,9 @@ export const accountRoutes = new Hono<AdminEnv>()
           : await account(c, id, locationHint).create(settings, credential.value, proxy);
       if (row === null) {
         const message =
-          "This login is not finished, has ended, or was used already. Make a new link.";
+          givenId === undefined
+            ? "This login is not finished, has ended, or was used already. Make a new link."
+            : "There is an account with this id already. It stays as it is.";
         return { done: false, result: failure(c, "conflict", message) };
       }
       changed(c, id);

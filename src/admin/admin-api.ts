@@ -8,15 +8,18 @@ import { servicesOf } from "../relay/services.ts";
 import { newRequestId } from "../request-id.ts";
 import { accountRoutes } from "./accounts.ts";
 import { alertRoutes } from "./alerts.ts";
+import { archiveRoutes } from "./archive.ts";
 import { AuditUnavailable, eventLog } from "./audit.ts";
 import { dashboardRoutes } from "./dashboard.ts";
 import { egressRoutes } from "./egress.ts";
 import { encryptionKeyRoutes } from "./encryption-key.ts";
-import { type AdminContext, type AdminEnv, failure, success } from "./envelope.ts";
+import { type AdminEnv, failure, success } from "./envelope.ts";
 import { explainRoutes } from "./explain.ts";
 import { keyBatchRoutes } from "./key-batch.ts";
+import { keyImportRoutes } from "./key-import.ts";
 import { keyRoutes } from "./keys.ts";
 import { ledgerRequestRoutes } from "./ledger-requests.ts";
+import { loginRefused } from "./login-refused.ts";
 import { logRoutes } from "./logs.ts";
 import { priceRoutes } from "./prices.ts";
 import { loginSchema, readBody } from "./requests.ts";
@@ -31,7 +34,6 @@ import {
 import { notSignedIn, shownSession, signOutUrlOf } from "./session-answers.ts";
 import { usageRoutes } from "./usage.ts";
 
-const SECOND_MS = 1_000;
 const AUDIT_PAGE = 100;
 /** The one route that is open to those who are not signed in. */
 const LOGIN_PATH = "/admin/login";
@@ -113,6 +115,8 @@ adminApi.get("/admin/audit", async (c) => {
 });
 
 adminApi.route("/admin/api-keys/batch", keyBatchRoutes);
+adminApi.route("/admin/api-keys/import", keyImportRoutes);
+adminApi.route("/admin/archive", archiveRoutes);
 adminApi.route("/admin/api-keys", keyRoutes);
 adminApi.route("/admin/egress", egressRoutes);
 adminApi.route("/admin/explain", explainRoutes);
@@ -157,19 +161,3 @@ adminApi.onError((error, c) => {
   const message = "The relay could not finish this. Its log has the details under this request id.";
   return failure(c, "internal", message);
 });
-
-function loginRefused(
-  c: AdminContext,
-  refusal: { kind: "wrong_credentials" } | { kind: "throttled"; retryAtMs: number },
-): Response {
-  c.get("services").log("warn", "admin.login_refused", {
-    requestId: c.get("requestId"),
-    reason: refusal.kind,
-  });
-  if (refusal.kind === "wrong_credentials") {
-    return failure(c, "login_failed", "Wrong user name or password.");
-  }
-  const seconds = Math.max(1, Math.ceil((refusal.retryAtMs - Date.now()) / SECOND_MS));
-  const message = `Too many wrong passwords from your address. Try again in ${seconds} s.`;
-  return failure(c, "login_throttled", message, seconds);
-}

@@ -66,7 +66,7 @@ const credentialsFileSchema = v.looseObject({
   scopes: v.optional(v.array(v.string()), []),
 });
 
-const credentialFields = {
+export const credentialFields = {
   apiKey: v.optional(secretSchema),
   setupToken: v.optional(secretSchema),
   claudeAiOauth: v.optional(credentialsFileSchema),
@@ -79,6 +79,8 @@ export const createAccountSchema = v.strictObject({
   locationHint: locationHintSchema,
   proxy: v.optional(v.nullable(proxySchema), null),
   sessionId: v.optional(idSchema),
+  /** The id that it has elsewhere, such as in an archive. */
+  id: v.optional(v.pipe(idSchema, v.toLowerCase())),
 });
 
 export const updateAccountSchema = v.strictObject({

@@ -21,6 +21,16 @@ export async function hashKey(plainKey: string): Promise<string> {
   return toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(plainKey))));
 }
 
+/**
+ * The name that an imported key is stored under: the hash that the system it comes from kept of it.
+ * See docs/decisions/imported-keys-by-a-second-hash.md.
+ *
+ * @param pepper that system's encryption key, which it appends to the plain key
+ */
+export function hashImportedKey(plainKey: string, pepper: string): Promise<string> {
+  return hashKey(plainKey + pepper);
+}
+
 /** What lists and logs may show of a key: enough to recognise it, useless to use it. */
 export function keyHint(plainKey: string): string {
   return `${plainKey.slice(0, 7)}...${plainKey.slice(-4)}`;

@@ -20,22 +20,34 @@ export interface ShownKey {
  */
 export async function identify(
   headers: Headers,
-  { keys, failedKeys, config }: Pick<Services, "keys" | "failedKeys" | "config">,
+  services: Pick<Services, "keys" | "importedKeys" | "failedKeys" | "config">,
 ): Promise<Result<ShownKey, Refusal>> {
+  const { keys, importedKeys, failedKeys, config } = services;
   const plainKey = keyFrom(headers);
   if (plainKey === null) return fail({ kind: "key_missing" });
   if (!isKeyShape(plainKey)) return fail({ kind: "key_malformed" });
-  const hash = await hashKey(plainKey);
-  const mark = markOf(hash);
-  const fresh = keys.peek(hash);
-  if (fresh !== null) return ok({ record: fresh, mark });
+  const ownHash = await hashKey(plainKey);
+  const fresh = keys.peek(ownHash);
+  if (fresh !== null) return ok({ record: fresh, mark: markOf(ownHash) });
+  const knownHash = importedKeys?.known(ownHash);
+  const hash = knownHash ?? ownHash;
+  if (knownHash !== undefined) {
+    const imported = keys.peek(knownHash);
+    if (imported !== null) return ok({ record: imported, mark: markOf(knownHash) });
+  }
   const network = clientNetwork(headers, config.clientAddressHeader);
   if (!keys.hasSeen(hash) && !failedKeys.mayLookUp(network))
     return fail({ kind: "too_many_wrong_keys" });
-  const lookup = await keys.find(hash);
+  let shown = hash;
+  let lookup = await keys.find(hash);
+  if (lookup.kind === "unknown" && importedKeys !== null && knownHash === undefined) {
+    shown = await importedKeys.hash(plainKey);
+    lookup = await keys.find(shown);
+    if (lookup.kind === "found") importedKeys.found(ownHash, shown);
+  }
   switch (lookup.kind) {
     case "found":
-      return ok({ record: lookup.record, mark });
+      return ok({ record: lookup.record, mark: markOf(shown) });
     case "unknown":
       await failedKeys.note(network);
       return fail({ kind: "key_unknown" });

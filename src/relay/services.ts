@@ -10,6 +10,7 @@ import { Egresses } from "../egress/egress.ts";
 import { eventNoteOf } from "../events/isolate-sink.ts";
 import type { ClaudeAccount, Fleet, KeyMeter } from "../index.ts";
 import { FailedKeys } from "../keys/failed-keys.ts";
+import { ImportedKeys } from "../keys/imported-keys.ts";
 import { KeyCache } from "../keys/key-cache.ts";
 import type { KeyStore } from "../keys/key-store.ts";
 import { KvKeyStore } from "../keys/kv.ts";
@@ -31,6 +32,8 @@ export interface Services {
   log: Logger;
   keyStore: KeyStore;
   keys: KeyCache;
+  /** Null where no keys of another system are to be recognised. */
+  importedKeys: ImportedKeys | null;
   failedKeys: FailedKeys;
   roster: Roster;
   credentials: CredentialCache;
@@ -77,6 +80,7 @@ function makeServices(env: Env): Result<Services, string[]> {
   const log = makeLogger(config.value.logLevel, {}, eventNoteOf(env));
   const { encryptionKey, previousEncryptionKeys, nearLimit } = config.value;
   const egress = new Egresses(config.value);
+  const { importedKeyPepper } = config.value;
   const { canReachProxies } = egress;
   let vault: Vault | null = null;
   return ok({
@@ -84,6 +88,7 @@ function makeServices(env: Env): Result<Services, string[]> {
     log,
     keyStore,
     keys: new KeyCache(keyStore),
+    importedKeys: importedKeyPepper === null ? null : new ImportedKeys(importedKeyPepper),
     failedKeys: new FailedKeys(env.FAILED_KEYS),
     roster: new Roster(fleet, { canReachProxies, nearLimit }),
     credentials: new CredentialCache(account),

@@ -3,6 +3,7 @@ import { env } from "cloudflare:workers";
 import { afterEach, describe, expect, test } from "vitest";
 import { Meter } from "../../durable-objects/key-meter/meter.ts";
 import { SCHEMA_STEPS } from "../../durable-objects/key-meter/schema.ts";
+import { UNLIMITED } from "../../src/keys/key-limits.ts";
 import { type Bill, NOTHING_BILLED, type Settlement } from "../../src/relay/settlement.ts";
 import { newRequestId } from "../../src/request-id.ts";
 import { HEARD } from "./ledger-post.ts";
@@ -405,6 +406,37 @@ test("a batch first takes what has ended, then lets in what may pass", () =>
     });
     expect(answers?.map(({ ok }) => ok)).toEqual([true, false]);
     expect(bench.count("requests WHERE state = 'open'")).toBe(1);
+  }));
+
+test("what was used elsewhere counts once, and only before the first request here", () =>
+  withBench(async (bench) => {
+    const sums = {
+      ...{ requests: 3, failed: 0, estimated: 0, unsettled: 0, input_tokens: 10 },
+      ...{ output_tokens: 5, write_5m_tokens: 0, write_1h_tokens: 0, read_tokens: 0 },
+      ...{ web_searches: 0, cost_nano: 7_000_000_000 },
+    };
+    const usage = [{ model: "imported", ...sums }];
+    const policy = { ...OPEN, activeForMs: HOUR_MS, limits: { ...UNLIMITED, costTotal: 8e9 } };
+    bench.meter.configure(policy);
+    // What is spent is read, and remembered, before the rest comes.
+    expect(bench.meter.usage(policy).inUse.cost.total.spent).toBe(0);
+    const activatedAtMs = bench.nowMs - HOUR_MS / 2;
+    expect(bench.meter.adopt({ usage, activatedAtMs })).toBe(true);
+    expect(bench.meter.adopt({ usage, activatedAtMs })).toBe(false);
+    const report = bench.meter.usage(policy);
+    expect(report).toMatchObject({ activatedAtMs, byModel: usage });
+    expect(report.inUse.cost.total.spent).toBe(7_000_000_000);
+    const spent = { ...policy, limits: { ...UNLIMITED, costTotal: 7e9 }, version: 2 };
+    expect(await bench.admit(spent)).toBe("spend_limit_reached");
+    bench.nowMs += HOUR_MS;
+    expect(await bench.admit({ ...policy, version: 3 })).toBe("key_expired");
+  }));
+
+test("a key that was used here takes over nothing any more", () =>
+  withBench(async (bench) => {
+    await bench.admit();
+    const nothing = { usage: [], activatedAtMs: null };
+    expect(bench.meter.adopt(nothing)).toBe(false);
   }));
 
 test("rows of the tables' first version are read and completed by this one", () =>

@@ -1,7 +1,8 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { CoolDownKind } from "../../src/accounts/roster-row.ts";
 import type { RelayConfig } from "../../src/config.ts";
 import { FailedKeys } from "../../src/keys/failed-keys.ts";
+import { ImportedKeys } from "../../src/keys/imported-keys.ts";
 import type { KeyLookup } from "../../src/keys/key-cache.ts";
 import { KeyCache } from "../../src/keys/key-cache.ts";
 import { hashKey } from "../../src/keys/key-format.ts";
@@ -453,7 +454,12 @@ describe("whose request it is", () => {
   const failedKeys = new FailedKeys({ limit: async () => ({ success: true }) });
   const config = { clientAddressHeader: "" } as RelayConfig;
   const who = async (headers: Record<string, string>) => {
-    const result = await identify(new Headers(headers), { keys, failedKeys, config });
+    const result = await identify(new Headers(headers), {
+      keys,
+      importedKeys: null,
+      failedKeys,
+      config,
+    });
     return result.ok ? result.value.record.id : result.error.kind;
   };
 
@@ -479,6 +485,76 @@ describe("whose request it is", () => {
     expect(await who({ "x-api-key": "sk-ant-api03-x" })).toBe("key_malformed");
     expect(await who({ "x-api-key": plainKey.toUpperCase() })).toBe("key_malformed");
     expect(await who({ "x-api-key": `${plainKey}0` })).toBe("key_malformed");
+  });
+});
+
+describe("keys of another system", () => {
+  const plainKey = `cr_${"c".repeat(64)}`;
+  const pepper = "the encryption key of the other system";
+  const record = { id: "imported" } as KeyRecord;
+  /** A cache that knows these hashes, and writes down what it is asked. */
+  const cacheOf = (known: Record<string, KeyRecord>, isFresh: () => boolean) => {
+    const asked: string[] = [];
+    const keys = {
+      peek: (hash: string) => (isFresh() ? (known[hash] ?? null) : null),
+      hasSeen: (hash: string) => hash in known,
+      find: async (hash: string): Promise<KeyLookup> => {
+        asked.push(hash);
+        const found = known[hash];
+        return found === undefined ? { kind: "unknown" } : { kind: "found", record: found };
+      },
+    } as unknown as KeyCache;
+    return { asked, keys };
+  };
+  const config = { clientAddressHeader: "x-address" } as RelayConfig;
+  const headers = new Headers({ "x-api-key": plainKey, "x-address": "192.0.2.1" });
+  const open = () => new FailedKeys({ limit: async () => ({ success: true }) });
+
+  test("are found under the hash that they had there, and then at once", async () => {
+    const own = await hashKey(plainKey);
+    const other = await hashKey(plainKey + pepper);
+    let isFresh = false;
+    const { asked, keys } = cacheOf({ [other]: record }, () => isFresh);
+    const services = { keys, importedKeys: new ImportedKeys(pepper), failedKeys: open(), config };
+    const first = await identify(headers, services);
+    expect(first).toEqual({ ok: true, value: { record, mark: other.slice(0, 16) } });
+    expect(asked).toEqual([own, other]);
+    // Known from now on: neither hashed twice nor looked up in vain.
+    const hashed = vi.spyOn(services.importedKeys, "hash");
+    expect(await identify(headers, services)).toMatchObject({ ok: true });
+    expect(asked).toEqual([own, other, other]);
+    isFresh = true;
+    expect(await identify(headers, services)).toMatchObject({ ok: true });
+    expect(asked).toHaveLength(3);
+    expect(hashed).not.toHaveBeenCalled();
+  });
+
+  test("cost the relay's own keys nothing: neither a hash nor a look-up", async () => {
+    const own = await hashKey(plainKey);
+    const { asked, keys } = cacheOf({ [own]: record }, () => false);
+    const services = { keys, importedKeys: new ImportedKeys(pepper), failedKeys: open(), config };
+    const hashed = vi.spyOn(services.importedKeys, "hash");
+    expect(await identify(headers, services)).toMatchObject({ ok: true });
+    expect(asked).toEqual([own]);
+    expect(hashed).not.toHaveBeenCalled();
+  });
+
+  test("are unknown without that system's encryption key, and one that is wrong counts as wrong once", async () => {
+    const other = await hashKey(plainKey + pepper);
+    const noted: string[] = [];
+    const failedKeys = new FailedKeys({
+      limit: async ({ key }) => {
+        noted.push(key);
+        return { success: true };
+      },
+    });
+    const { keys } = cacheOf({ [other]: record }, () => false);
+    const without = await identify(headers, { keys, importedKeys: null, failedKeys, config });
+    expect(without).toEqual({ ok: false, error: { kind: "key_unknown" } });
+    const importedKeys = new ImportedKeys("another pepper");
+    const wrong = await identify(headers, { keys, importedKeys, failedKeys, config });
+    expect(wrong).toEqual({ ok: false, error: { kind: "key_unknown" } });
+    expect(noted).toEqual(["192.0.2.1", "192.0.2.1"]);
   });
 });
 
@@ -527,14 +603,16 @@ describe("wrong keys", () => {
     for (let index = 0; index < 10; index += 1) {
       const wrong = `cr_${index.toString().padStart(64, "0")}`;
       const headers = new Headers({ "x-api-key": wrong, "x-address": "192.0.2.1" });
-      const result = await identify(headers, { keys, failedKeys, config });
+      const result = await identify(headers, { keys, importedKeys: null, failedKeys, config });
       kinds.push(result.ok ? "ok" : result.error.kind);
     }
     expect(kinds.slice(0, 4)).toEqual(kinds.slice(0, 4).map(() => "key_unknown"));
     expect(kinds.slice(4)).toEqual(kinds.slice(4).map(() => "too_many_wrong_keys"));
     expect([...limiter.counts.keys()]).toEqual(["192.0.2.1"]);
     const headers = new Headers({ "x-api-key": known, "x-address": "192.0.2.1" });
-    expect((await identify(headers, { keys, failedKeys, config })).ok).toBe(true);
+    expect((await identify(headers, { keys, importedKeys: null, failedKeys, config })).ok).toBe(
+      true,
+    );
   });
 });
 
