@@ -15,7 +15,7 @@ export const dashboardWords = dictionary(
     unlisted: (count: string, models: string) =>
       `${count} requests were priced by a stand-in, as their models have no price of their own: ${models}.`,
     toPrices: "Set a price",
-    nearLimit: (window: string, share: string) => `${share} of its limit is used: ${window}.`,
+    nearLimit: (window: string, share: string) => `${share} of its limit is used: ${window}`,
     toAccount: "Look at it",
     today: "Today",
     requests: "Requests",
@@ -76,7 +76,7 @@ export const dashboardWords = dictionary(
     toFailed: "失败的请求",
     unlisted: (count, models) => `${count} 个请求因模型没有定价而按替代价格计算：${models}。`,
     toPrices: "设置价格",
-    nearLimit: (window, share) => `${window}额度已用 ${share}。`,
+    nearLimit: (window, share) => `${window}额度已用 ${share}`,
     toAccount: "查看",
     today: "今天",
     requests: "请求",
