@@ -18,6 +18,11 @@ export interface Screen {
 /** In the order of the navigation. The first one is where the panel begins. */
 export const SCREENS: readonly Screen[] = [
   {
+    path: "/",
+    component: lazy(() => import("./screens/dashboard/dashboard.tsx")),
+    nav: { label: "dashboard", icon: "dashboard" },
+  },
+  {
     path: "/keys",
     component: lazy(() => import("./screens/keys/keys.tsx")),
     nav: { label: "keys", icon: "keys" },
@@ -31,6 +36,23 @@ export const SCREENS: readonly Screen[] = [
   { path: "/accounts/new", component: lazy(() => import("./screens/accounts/add-account.tsx")) },
   { path: "/accounts/:id", component: lazy(() => import("./screens/accounts/one-account.tsx")) },
   {
+    path: "/requests",
+    component: lazy(() => import("./screens/requests/requests.tsx")),
+    nav: { label: "requests", icon: "requests" },
+  },
+  { path: "/requests/:id", component: lazy(() => import("./screens/requests/one-request.tsx")) },
+  {
+    path: "/logs",
+    component: lazy(() => import("./screens/logs/logs.tsx")),
+    nav: { label: "logs", icon: "logs" },
+  },
+  { path: "/logs/audit", component: lazy(() => import("./screens/logs/audit.tsx")) },
+  {
+    path: "/settings",
+    component: lazy(() => import("./screens/settings/settings.tsx")),
+    nav: { label: "settings", icon: "settings" },
+  },
+  {
     path: "/start",
     component: lazy(() => import("./screens/start/first-steps.tsx")),
     nav: { label: "start", icon: "start" },
@@ -38,4 +60,6 @@ export const SCREENS: readonly Screen[] = [
 ];
 
 /** Screens that are open to those without an admin session. */
-export const OPEN_SCREENS: readonly Screen[] = [];
+export const OPEN_SCREENS: readonly Screen[] = [
+  { path: "/usage", component: lazy(() => import("./screens/key-usage/key-usage.tsx")) },
+];

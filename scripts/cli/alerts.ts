@@ -58,6 +58,7 @@ export function alertCommands(program: Command): void {
   alerts
     .command("list")
     .description("all webhooks, and how deliveries to them go")
+    .addHelpText("after", examples(`${PROGRAM} alerts list`))
     .action(async (_flags: object, command: Command) => {
       const { api, json } = contextOf(command);
       const webhooks = await listed(api);

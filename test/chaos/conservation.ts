@@ -37,7 +37,13 @@ export async function kept(stage: Stage, seen: readonly Seen[]): Promise<Kept[]>
   const bills = billsByNumber(stage);
   const known = new Set(seen.flatMap(({ relayId }) => relayId ?? []));
   // Whose client saw no headers: theirs are the rows that nobody knows by name.
-  const spare = [...rows.values()].filter(({ id }) => !known.has(id));
+  const nameless = seen
+    .filter(({ relayId }) => relayId === null)
+    .map((one) => ({ ...one, bill: bills.get(one.number) ?? emptyBill() }));
+  const rowOf = matched(
+    [...rows.values()].filter(({ id }) => !known.has(id)),
+    nameless.filter(({ bill }) => !isNothing(bill)),
+  );
   const byRow = new Map<string, Kept>();
   for (const one of seen) {
     const figures = byRow.get(one.row) ?? {
@@ -49,7 +55,7 @@ export async function kept(stage: Stage, seen: readonly Seen[]): Promise<Kept[]>
     };
     byRow.set(one.row, figures);
     const bill = bills.get(one.number) ?? emptyBill();
-    const row = one.relayId === null ? takeSpare(spare, one, bill) : rows.get(one.relayId);
+    const row = one.relayId === null ? rowOf.get(one.number) : rows.get(one.relayId);
     if (row === undefined) {
       if (!isNothing(bill)) figures.lost += 1;
     } else if (row.state === "unsettled") figures.unsettled += 1;
@@ -59,13 +65,29 @@ export async function kept(stage: Stage, seen: readonly Seen[]): Promise<Kept[]>
   return [...byRow.values()];
 }
 
-/** A row with the very bill, else one that says that its figures are not exact. */
-function takeSpare(spare: LedgerRow[], { keyId }: Seen, bill: Bill): LedgerRow | undefined {
-  const ofKey = (row: LedgerRow) => row.keyId === keyId;
+/**
+ * The row of each request that was billed and whose client saw no headers: one with the very bill, and
+ * for what is left over one that says that its figures are not exact.
+ */
+function matched(
+  rows: readonly LedgerRow[],
+  billed: readonly (Seen & { bill: Bill })[],
+): Map<number, LedgerRow> {
+  const spare = [...rows];
+  const found = new Map<number, LedgerRow>();
   const isVague = (row: LedgerRow) => row.estimated || row.state === "unsettled";
-  const exact = spare.findIndex((row) => ofKey(row) && !isVague(row) && isSame(row, bill));
-  const at = exact >= 0 ? exact : spare.findIndex((row) => ofKey(row) && isVague(row));
-  return at < 0 ? undefined : spare.splice(at, 1)[0];
+  for (const isMatch of [
+    (row: LedgerRow, bill: Bill) => !isVague(row) && isSame(row, bill),
+    (row: LedgerRow) => isVague(row),
+  ]) {
+    for (const { number, keyId, bill } of billed) {
+      if (found.has(number)) continue;
+      const at = spare.findIndex((row) => row.keyId === keyId && isMatch(row, bill));
+      const [row] = at < 0 ? [] : spare.splice(at, 1);
+      if (row !== undefined) found.set(number, row);
+    }
+  }
+  return found;
 }
 
 function isSame({ tokens }: LedgerRow, bill: Bill): boolean {

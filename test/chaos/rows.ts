@@ -22,6 +22,8 @@ const BETWEEN_KILLS_MS = 400;
 const TOKEN_PATH = "/v1/oauth/token";
 /** Tokens so short-lived that they are refreshed under the load. */
 const SHORT_TOKEN_SECONDS = 2;
+const STRIKE_TRIES = 200;
+const POLL_MS = 50;
 
 const upstream = (
   name: string,
@@ -54,14 +56,17 @@ const tokens = (name: string, fault: object): FaultRow => ({
   allowed: ["refused"],
   strike: async ({ relay }, forMs) => {
     relay.fake.configure({ accessTokenSeconds: SHORT_TOKEN_SECONDS });
-    relay.fake.script(
-      { path: TOKEN_PATH, times: "always", untilMs: Date.now() + forMs / 2 },
-      fault,
-    );
+    const calls = () => relay.fake.ledger.tokenCalls().length;
+    const before = calls();
+    const script = relay.fake.script({ path: TOKEN_PATH, times: "always" }, fault);
     const id = await relay.addOAuthAccount(`login-${crypto.randomUUID().slice(0, 8)}`, {
       expiresInSeconds: 1,
     });
-    await sleep(forMs);
+    for (let tries = 0; calls() === before && tries < STRIKE_TRIES; tries += 1)
+      await sleep(POLL_MS);
+    await sleep(forMs / 2);
+    script.cancel();
+    await sleep(forMs / 2);
     await relay.admin("DELETE", `/claude-accounts/${id}`);
   },
 });

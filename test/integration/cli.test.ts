@@ -442,8 +442,8 @@ test("a typo is answered with the right word, for every noun, verb and flag, and
       words += 1;
     }
     if (command.commands.length > 0) continue;
-    const needed = command.options.flatMap(({ mandatory, long }) =>
-      mandatory && long ? [long, "kv"] : [],
+    const needed = command.options.flatMap(({ mandatory, long, argChoices }) =>
+      mandatory && long ? [long, argChoices?.[0] ?? "kv"] : [],
     );
     for (const { long } of command.options) {
       if (!long) continue;
@@ -454,7 +454,7 @@ test("a typo is answered with the right word, for every noun, verb and flag, and
   expect(words).toBeGreaterThan(100);
 });
 
-test("no flag takes a secret, and a secret among the arguments is refused unrepeated", async () => {
+test("no flag takes a secret but the one that is warned of, and a secret among the arguments is refused unrepeated", async () => {
   const flags = commandTree().flatMap(({ command }) =>
     command.options.filter(({ flags: text }) => /[<[]/.test(text)).map(({ long }) => long),
   );
@@ -475,11 +475,14 @@ test("no flag takes a secret, and a secret among the arguments is refused unrepe
     "--daily-cost",
     "--deny-model",
     "--description",
+    "--encryption-key",
     "--expires",
     "--family-cost",
+    "--format",
     "--from",
     "--grace",
     "--input",
+    "--kind",
     "--level",
     "--limit",
     "--max-concurrency",
@@ -488,7 +491,9 @@ test("no flag takes a secret, and a secret among the arguments is refused unrepe
     "--name",
     "--name-prefix",
     "--output",
+    "--passphrase-file",
     "--priority",
+    "--redis",
     "--remove-tag",
     "--request",
     "--session",

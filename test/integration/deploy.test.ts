@@ -250,6 +250,7 @@ describe("wrangler.toml, the generated types and the code agree", () => {
       const optional = [
         "ENCRYPTION_KEY_PREVIOUS",
         "FORWARD_PROXY_SECRET",
+        "IMPORTED_KEY_PEPPER",
         "METRICS_TOKEN",
         "UPSTASH_REDIS_REST_TOKEN",
         "UPSTASH_REDIS_REST_URL",

@@ -147,7 +147,7 @@ describe("files and messages have nothing to do with each other", () => {
       const answer = await get(path);
       expect([401, 404]).toContain(answer.status);
       expect(answer.headers.get("content-type")).toMatch(/^application\/json/);
-      expect(answer.headers.get("content-security-policy")).toBeNull();
+      expect(answer.headers.get("content-security-policy") ?? "").not.toContain("script-src");
     },
   );
 

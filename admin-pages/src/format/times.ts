@@ -45,6 +45,23 @@ const day = computed(
     }),
 );
 
+const clock = computed(
+  () =>
+    new Intl.DateTimeFormat(locale.value, {
+      timeZone: timeZone.value,
+      hour: "2-digit",
+      minute: "2-digit",
+      second: "2-digit",
+      fractionalSecondDigits: 3,
+      hourCycle: "h23",
+    }),
+);
+
+/** 21:43:07.184, where the day stands beside it. */
+export function clockTime(at: string | number): string {
+  return clock.value.format(new Date(at));
+}
+
 /** 24 Nov 2026, 21:43:07 GMT+1: to the second, with its zone. */
 export function wholeTime(at: string | number): string {
   return whole.value.format(new Date(at));

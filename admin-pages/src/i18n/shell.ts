@@ -14,6 +14,10 @@ export const shellWords = dictionary(
     signOut: "Sign out",
     signedOut: "Signed out.",
     nav: {
+      dashboard: "Dashboard",
+      requests: "Requests",
+      logs: "Logs",
+      settings: "Settings",
       start: "First steps",
       keys: "Keys",
       accounts: "Accounts",
@@ -32,6 +36,10 @@ export const shellWords = dictionary(
     signOut: "退出登录",
     signedOut: "已退出登录。",
     nav: {
+      dashboard: "概览",
+      requests: "请求",
+      logs: "日志",
+      settings: "设置",
       start: "开始使用",
       keys: "密钥",
       accounts: "账户",

@@ -1,5 +1,5 @@
 import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { shortTime } from "../format/times.ts";
+import { shortTime, timeZone } from "../format/times.ts";
 import { commonWords } from "../i18n/common.ts";
 import { language } from "../i18n/language.ts";
 import { theme } from "../theme.ts";
@@ -8,7 +8,8 @@ import type { PlotHandle } from "./plot.ts";
 
 export interface Series {
   label: string;
-  values: readonly number[];
+  /** Null where there is nothing to tell, which is not nothing. */
+  values: readonly (number | null)[];
   /** One of the chart colours of the stylesheet. */
   colour: 1 | 2 | 3 | 4 | 5 | 6;
 }
@@ -60,7 +61,7 @@ function Drawing(props: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const newest = useRef(props);
   newest.current = props;
-  const look = `${theme.value} ${language.value} ${props.kind} ${props.series.map(({ label, colour }) => label + colour)}`;
+  const look = `${theme.value} ${language.value} ${timeZone.value} ${props.kind} ${props.series.map(({ label, colour }) => label + colour)}`;
   const handle = useRef<PlotHandle | null>(null);
   const [isDrawn, setDrawn] = useState(false);
 
@@ -104,7 +105,7 @@ function ChartTable({ label, starts, series, format, formatStart = shortTime }: 
               <th scope="row">{formatStart(startMs)}</th>
               {series.map((one) => (
                 <td key={one.label} class="number">
-                  {format(one.values[at] ?? 0)}
+                  {inWords(one.values[at], format)}
                 </td>
               ))}
             </tr>
@@ -113,4 +114,8 @@ function ChartTable({ label, starts, series, format, formatStart = shortTime }: 
       </table>
     </section>
   );
+}
+
+export function inWords(value: number | null | undefined, format: ChartProps["format"]): string {
+  return value === null || value === undefined ? "–" : format(value);
 }

@@ -33,17 +33,19 @@ export function Meter({
       {share !== null && (
         <>
           <meter class="hidden" aria-label={label} min={0} max={1} value={share} />
-          <svg
-            class={`bar ${tone}`}
-            viewBox="0 0 1 1"
-            preserveAspectRatio="none"
-            aria-hidden="true"
-          >
-            <rect width={share} height={1} />
-          </svg>
+          <BarOf share={share} tone={tone} />
         </>
       )}
       {note !== undefined && <div class="meter-note">{note}</div>}
     </div>
+  );
+}
+
+/** @param share of the whole width, 0 to 1 */
+export function BarOf({ share, tone }: { share: number; tone: "good" | "warn" | "bad" }) {
+  return (
+    <svg class={`bar ${tone}`} viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true">
+      <rect width={share * 100} height="1" />
+    </svg>
   );
 }

@@ -1,8 +1,8 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { shortTime } from "../format/times.ts";
+import { shortTime, timeZone } from "../format/times.ts";
 import { locale } from "../i18n/language.ts";
-import type { ChartProps, Series } from "./chart.tsx";
+import { type ChartProps, inWords, type Series } from "./chart.tsx";
 
 const HEIGHT_PX = 200;
 const BAR_SHARE = 0.7;
@@ -40,7 +40,9 @@ export function plot(place: HTMLElement, props: ChartProps): PlotHandle {
     const start = idx == null ? undefined : shown.starts[idx];
     tip.hidden = start === undefined;
     if (start === undefined || idx == null) return;
-    const lines = shown.series.map(({ label, values }) => `${label}: ${format(values[idx] ?? 0)}`);
+    const lines = shown.series.map(
+      ({ label, values }) => `${label}: ${inWords(values[idx], format)}`,
+    );
     tip.textContent = [formatStart(start), ...lines].join("\n");
     const isRight = left > chart.over.clientWidth / 2;
     tip.style.left = isRight ? "" : `${left + 12}px`;
@@ -54,7 +56,10 @@ export function plot(place: HTMLElement, props: ChartProps): PlotHandle {
     {
       width: Math.max(1, place.clientWidth),
       height: HEIGHT_PX,
-      padding: [8, 8, 0, 0],
+      // So that the axis is divided at this zone's midnights.
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * MS_PER_S), timeZone.peek()),
+      // A label at the end sticks out by half of it.
+      padding: [8, 24, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: kind === "lines" } },
       hooks: { setCursor: [showTip] },
@@ -119,9 +124,11 @@ function dataOf(
 function tickLabel(atMs: number, starts: readonly number[]): string {
   const spanMs = (starts.at(-1) ?? 0) - (starts[0] ?? 0);
   const at = new Date(atMs);
+  const zone = { timeZone: timeZone.peek() };
   return spanMs > DAYS_FROM_MS
-    ? at.toLocaleDateString(locale.value, { month: "short", day: "numeric" })
+    ? at.toLocaleDateString(locale.value, { ...zone, month: "short", day: "numeric" })
     : at.toLocaleTimeString(locale.value, {
+        ...zone,
         hour: "2-digit",
         minute: "2-digit",
         hourCycle: "h23",

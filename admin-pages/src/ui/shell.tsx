@@ -1,15 +1,14 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { signOut } from "../api/session.ts";
 import { shellWords } from "../i18n/shell.ts";
 import { BASE, SCREENS } from "../screens.ts";
-import { type Session, signedOut } from "../session.ts";
+import type { Session } from "../session.ts";
 import { Brand } from "./brand.tsx";
 import { Button, IconButton } from "./button.tsx";
 import { Icon } from "./icon.tsx";
+import { leave } from "./leave.ts";
 import { Preferences } from "./preferences.tsx";
-import { say, sayFailed } from "./toasts.tsx";
 
 /** What stands around every screen of a signed-in admin. */
 export function Shell({ session, children }: { session: Session; children: ComponentChildren }) {
@@ -19,14 +18,6 @@ export function Shell({ session, children }: { session: Session; children: Compo
   // On a narrow page the navigation makes room for what was chosen in it.
   useEffect(() => setOpen(false), [path]);
 
-  const leave = async () => {
-    const left = await signOut();
-    if (!left.ok && left.error.code !== "not_signed_in") return sayFailed(left.error);
-    const next = left.ok ? left.value.signOutUrl : session.signOutUrl;
-    if (next !== null) return window.location.assign(next);
-    signedOut();
-    say(t.signedOut);
-  };
   return (
     <div class="shell">
       <a class="skip" href="#content">
@@ -49,7 +40,7 @@ export function Shell({ session, children }: { session: Session; children: Compo
               {SCREENS.map(({ path: to, nav }) => {
                 if (nav === undefined) return null;
                 const href = BASE + to;
-                const isHere = to === "/" ? path === href : path.startsWith(href);
+                const isHere = to === "/" ? path === BASE : path.startsWith(href);
                 return (
                   <li key={to}>
                     <a href={href} aria-current={isHere ? "page" : undefined}>
@@ -65,7 +56,7 @@ export function Shell({ session, children }: { session: Session; children: Compo
             <Preferences />
             <p class="muted small">{t.signedInAs(session.username)}</p>
             {session.role === "viewer" && <p class="muted small">{t.readOnly}</p>}
-            <Button kind="quiet" icon="signOut" onClick={() => void leave()}>
+            <Button kind="quiet" icon="signOut" onClick={() => void leave(session)}>
               {t.signOut}
             </Button>
           </div>

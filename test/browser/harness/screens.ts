@@ -22,6 +22,17 @@ export interface ScreenUnderTest {
 /** Every screen of the panel; a test holds this against the panel's own list. */
 export const SCREENS: readonly ScreenUnderTest[] = [
   { name: "sign-in", route: null, path: () => "/", signedIn: false },
+  { name: "dashboard", route: "/", arrange: drawn },
+  { name: "requests", route: "/requests" },
+  {
+    name: "request",
+    route: "/requests/:id",
+    path: ({ requestId }) => `/requests/${requestId}`,
+  },
+  { name: "logs", route: "/logs" },
+  { name: "audit", route: "/logs/audit" },
+  { name: "settings", route: "/settings" },
+  { name: "key-usage", route: "/usage", signedIn: false, arrange: pasteKey },
   { name: "keys", route: "/keys" },
   {
     name: "key",
@@ -44,6 +55,18 @@ export function pathOf(screen: ScreenUnderTest, furniture: Furniture | null): st
   if (screen.path === undefined) return screen.route ?? "/";
   if (furniture === null) throw new Error(`${screen.name} is not on an empty relay`);
   return screen.path(furniture);
+}
+
+async function pasteKey(page: Page, { keys }: Furniture): Promise<void> {
+  await page.locator("input[type=password]").fill(keys["Ada, laptop"]?.apiKey ?? "");
+  await page.locator("button[type=submit]").click();
+  await page.locator(".figures").waitFor();
+  await settled(page);
+}
+
+/** Until its charts are drawn: their drawing comes on its own. */
+async function drawn(page: Page): Promise<void> {
+  await page.locator(".drawing canvas").first().waitFor();
 }
 
 /** Until the screen is there with all that it shows: its title stands, and nothing is on its way. */

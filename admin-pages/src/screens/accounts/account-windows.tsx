@@ -21,7 +21,7 @@ export function AccountWindows({ account, most }: { account: Account; most?: num
       {known.map(([name, { utilisation, reset }]) => (
         <Meter
           key={name}
-          label={nameOf(name)}
+          label={windowName(name)}
           fraction={utilisation}
           value={percent(utilisation ?? 0)}
           note={
@@ -34,7 +34,7 @@ export function AccountWindows({ account, most }: { account: Account; most?: num
 }
 
 /** `7d_opus` is the window of seven days of one model family. */
-function nameOf(window: string): string {
+export function windowName(window: string): string {
   const [span = "", ...family] = window.split("_");
   return [wordFor(accountsWords().windowNames, span), ...family].join(" · ");
 }

@@ -1,0 +1,117 @@
+import { useState } from "preact/hooks";
+import { type AlertSettings, createWebhook, type Webhook } from "../../api/alerts.ts";
+import type { Failure } from "../../api/client.ts";
+import { alertsWords } from "../../i18n/alerts.ts";
+import { commonWords } from "../../i18n/common.ts";
+import { wordFor } from "../../i18n/dictionary.ts";
+import { Button } from "../../ui/button.tsx";
+import { Dialog } from "../../ui/dialog.tsx";
+import { SelectField, SwitchField, TextField } from "../../ui/fields.tsx";
+import { FailureNotice } from "../../ui/states.tsx";
+
+/** Formats whose receivers check no signature. */
+const UNSIGNED = ["slack", "discord"];
+const ADDRESS = /^https?:\/\/\S+$/;
+
+/** Adds a webhook: where to, in which shape, and of what it is told. */
+export function WebhookForm({
+  settings: { kinds: allKinds, formats },
+  onClose,
+  onSaved,
+}: {
+  settings: AlertSettings;
+  onClose: () => void;
+  onSaved: (webhook: Webhook & { secret: string | null }) => void;
+}) {
+  const t = alertsWords();
+  const common = commonWords();
+  const [name, setName] = useState("");
+  const [format, setFormat] = useState(formats[0] ?? "json");
+  const [address, setAddress] = useState("");
+  const [secret, setSecret] = useState("");
+  const [kinds, setKinds] = useState<readonly string[]>(allKinds);
+  const [isChecked, setChecked] = useState(false);
+  const [isBusy, setBusy] = useState(false);
+  const [failure, setFailure] = useState<Failure | null>(null);
+  const isNamed = name.trim() !== "";
+  const isAddress = ADDRESS.test(address.trim());
+
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    setChecked(true);
+    if (!isNamed || !isAddress || kinds.length === 0) return;
+    setBusy(true);
+    setFailure(null);
+    const saved = await createWebhook({
+      ...{ name: name.trim(), format, address: address.trim(), kinds: [...kinds] },
+      ...(secret === "" || UNSIGNED.includes(format) ? {} : { secret }),
+    });
+    setBusy(false);
+    if (saved.ok) onSaved(saved.value);
+    else setFailure(saved.error);
+  };
+  return (
+    <Dialog title={t.add} onClose={onClose}>
+      <form onSubmit={(event) => void submit(event)} noValidate>
+        <div class="body form">
+          <div class="form-columns">
+            <TextField
+              label={t.name}
+              value={name}
+              onValue={setName}
+              error={isChecked && !isNamed ? t.needsName : undefined}
+            />
+            <SelectField
+              label={t.format}
+              value={format}
+              options={formats.map((value) => ({ value, label: wordFor(t.formats, value) }))}
+              onValue={setFormat}
+            />
+          </div>
+          <TextField
+            label={t.address}
+            hint={t.addressHint}
+            // It holds a secret: whoever knows it may write to the channel.
+            type="password"
+            autocomplete="off"
+            value={address}
+            onValue={setAddress}
+            error={isChecked && !isAddress ? t.needsAddress : undefined}
+          />
+          {!UNSIGNED.includes(format) && (
+            <TextField
+              label={t.secret}
+              hint={t.secretHint}
+              isOptional
+              type="password"
+              autocomplete="off"
+              value={secret}
+              onValue={setSecret}
+            />
+          )}
+          <fieldset class="choice stack">
+            <legend>{t.kind}</legend>
+            {allKinds.map((kind) => (
+              <SwitchField
+                key={kind}
+                label={wordFor(t.kinds, kind)}
+                isOn={kinds.includes(kind)}
+                onToggle={(isOn) =>
+                  setKinds(isOn ? [...kinds, kind] : kinds.filter((other) => other !== kind))
+                }
+              />
+            ))}
+            {isChecked && kinds.length === 0 && <p class="error">{t.needsKind}</p>}
+          </fieldset>
+          {failure !== null && <FailureNotice failure={failure} />}
+        </div>
+        <footer>
+          <Button onClick={onClose}>{common.cancel}</Button>
+          <Button type="submit" kind="primary" isBusy={isBusy}>
+            {isBusy ? common.saving : common.save}
+          </Button>
+        </footer>
+      </form>
+    </Dialog>
+  );
+}
