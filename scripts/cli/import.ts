@@ -40,9 +40,14 @@ interface Flags {
 
 /** `import`: what another relay holds. */
 export function importCommands(program: Command): void {
-  program
+  const imports = program
     .command("import")
     .description("brings over what another relay holds")
+    .addHelpText(
+      "after",
+      examples(`${PROGRAM} import claude-relay-service --redis redis://127.0.0.1:6379/0`),
+    );
+  imports
     .command("claude-relay-service")
     .description("its keys, which clients keep, limits, accounts, proxies and usage; dry run first")
     .requiredOption("--redis <address>", "where it keeps its data: redis://host:port/db")
