@@ -70,6 +70,10 @@ async function walk(
   }
   const { record: key, mark: keyMark } = identified.value;
   keyId = key.id;
+  if (services.meterLink.isFull) {
+    await dropBody(request);
+    return refused({ kind: "relay_overloaded" });
+  }
   const body = await readBody(request);
   if (!body.ok) return refused(body.error);
   const fields = readMessageFields(body.value);

@@ -15,6 +15,8 @@ import { scanObject } from "../../src/relay/json-scan.ts";
 import { readMessageFields } from "../../src/relay/message-fields.ts";
 import { MAX_BODY_BYTES, readBody } from "../../src/relay/read-body.ts";
 import { type Refusal, refuse } from "../../src/relay/refusal.ts";
+import { relay } from "../../src/relay/relay.ts";
+import type { Services } from "../../src/relay/services.ts";
 import { firstIdOf, newRequestId } from "../../src/request-id.ts";
 import { downstreamHeaders, upstreamHeaders } from "../../src/upstream/headers.ts";
 
@@ -646,6 +648,41 @@ describe("wrong keys", () => {
   });
 });
 
+describe("a relay at which too many wait", () => {
+  const services = (isFull: boolean) =>
+    ({
+      keys: { peek: () => ({ id: "k" }) },
+      failedKeys: null,
+      importedKeys: null,
+      config: { clientAddressHeader: "" },
+      meterLink: { isFull },
+      log: () => {},
+    }) as unknown as Services;
+  const ask = async (isFull: boolean, key = `cr_${"0123456789abcdef".repeat(4)}`) => {
+    const request = new Request("https://relay.example/v1/messages", {
+      method: "POST",
+      headers: { "x-api-key": key },
+      body: "[]",
+    });
+    const ctx = { waitUntil: () => {} } as unknown as ExecutionContext;
+    const answer = await relay(request, services(isFull), ctx, "/v1/messages", true);
+    return { status: answer.status, read: request.bodyUsed, text: await answer.text() };
+  };
+
+  test("says so at once, and reads on so that the client sees it", async () => {
+    expect(await ask(true)).toMatchObject({
+      status: 503,
+      read: true,
+      text: expect.stringContaining("more requests are waiting here"),
+    });
+  });
+
+  test("still tells a wrong key from a right one, and with room goes on to the body", async () => {
+    expect((await ask(true, "cr_no")).status).toBe(401);
+    expect((await ask(false)).status).toBe(400);
+  });
+});
+
 describe("the key cache", () => {
   const record = { id: "k", version: 1 } as KeyRecord;
   const storeOf = (answers: (KeyRecord | null | "down")[]) => {
@@ -800,6 +837,7 @@ describe("the relay's own errors", () => {
     ],
     [{ kind: "key_store_unavailable" }, 503, "api_error", "5", false],
     [{ kind: "meter_unavailable" }, 503, "api_error", "5", false],
+    [{ kind: "relay_overloaded" }, 503, "api_error", "2", false],
     [{ kind: "upstream_unreachable", timedOut: false }, 503, "api_error", "10", false],
     [{ kind: "not_configured", problems: ["X is missing."] }, 503, "api_error", "60", true],
   ];
