@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { compactDecrypt, exportJWK, generateKeyPair } from "jose";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { hashImportedKey } from "../../src/keys/key-format.ts";
 import { markOf } from "../../src/keys/key-record.ts";
@@ -315,21 +316,23 @@ test("after a run with every kind of secret none is in a file, a line, a message
   await forwardProxy.kill();
   await ask("POST", `/admin/claude-accounts/${byKey.id}/test`);
 
-  // The credentials as they are now, from the one answer that hands them out.
-  const archived = await made<{
-    accounts: { credential: Record<string, unknown> }[];
-  }>("/admin/archive/accounts", { password: ADMIN.password }, [
-    ...["account's API key", "proxy password"],
-    ...Array.from({ length: 10 }, (_, n) => `credential ${n}`),
-  ]);
-  const credentials = archived.accounts
+  // The credentials as they are now, from the one answer that carries them: sealed to this run's key.
+  const pair = await generateKeyPair("ECDH-ES", { crv: "P-256", extractable: true });
+  const { kty, crv, x, y } = await exportJWK(pair.publicKey);
+  const asker = { password: ADMIN.password, recipient: { kty, crv, x, y } };
+  const { sealed } = await made<{ sealed: string }>("/admin/archive/accounts", asker);
+  const { plaintext } = await compactDecrypt(sealed, pair.privateKey);
+  const archived = JSON.parse(new TextDecoder().decode(plaintext)) as {
+    credential: Record<string, unknown>;
+  }[];
+  const credentials = archived
     .flatMap(({ credential }) => Object.values(credential))
     .filter((value) => typeof value === "string" && value.startsWith("sk-ant-"))
     .filter((value) => value !== apiKey.apiKey) as string[];
   expect(credentials).toHaveLength(4);
   expect(credentials).not.toContain(oauth.accessToken);
   for (const [n, credential] of credentials.entries()) secrets.set(`credential ${n}`, credential);
-  await made("/admin/archive/keys", { password: ADMIN.password });
+  await made("/admin/archive/keys", asker);
 
   // Everything that the admin can read.
   for (const path of [
