@@ -490,6 +490,36 @@ describe("whose request it is", () => {
   });
 });
 
+test("a key is looked for by its hash alone: no comparison can tell how much of it is right", async () => {
+  const asked: string[] = [];
+  const note = <T>(hash: string, answer: T): T => {
+    asked.push(hash);
+    return answer;
+  };
+  const keys = {
+    peek: (hash: string) => note(hash, null),
+    hasSeen: (hash: string) => note(hash, false),
+    find: async (hash: string): Promise<KeyLookup> => note(hash, { kind: "unknown" }),
+  } as unknown as KeyCache;
+  const shown = `cr_${"0123456789abcdef".repeat(4)}`;
+  const almost = shown.replace(/.$/, "e");
+  for (const key of [shown, almost]) {
+    await identify(new Headers({ "x-api-key": key }), {
+      keys,
+      importedKeys: new ImportedKeys("pepper"),
+      failedKeys: new FailedKeys({ limit: async () => ({ success: true }) }),
+      config: { clientAddressHeader: "" } as RelayConfig,
+    });
+  }
+  const hashes = [...new Set(asked)];
+  // Two keys, each under the relay's own hash and under the other system's.
+  expect(hashes).toHaveLength(4);
+  for (const hash of hashes) expect(hash).toMatch(/^[0-9a-f]{64}$/);
+  expect(hashes.some((hash) => shown.includes(hash) || almost.includes(hash))).toBe(false);
+  // Keys that differ in their last character share no beginning to feel one's way along.
+  expect(new Set(hashes.map((hash) => hash.slice(0, 8))).size).toBe(4);
+});
+
 describe("keys of another system", () => {
   const plainKey = `cr_${"c".repeat(64)}`;
   const pepper = "the encryption key of the other system";
