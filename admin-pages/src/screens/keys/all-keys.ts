@@ -19,6 +19,8 @@ export const isLoadingKeys = signal(false);
 export const allKeys = computed(() => (known.value === null ? null : [...known.value.values()]));
 
 let current: AbortController | null = null;
+/** What was changed, or is gone (null), since the reading began: pages that were read before do not show it. */
+let changedMeanwhile = new Map<string, RelayKey | null>();
 
 /** Reads all of them; what is shown meanwhile stays until the last page is there. */
 export async function loadKeys(): Promise<void> {
@@ -26,6 +28,7 @@ export async function loadKeys(): Promise<void> {
   const own = new AbortController();
   current = own;
   isLoadingKeys.value = true;
+  changedMeanwhile = new Map();
   const isFirst = known.value === null;
   const read = new Map<string, RelayKey>();
   let cursor: string | null = null;
@@ -38,12 +41,12 @@ export async function loadKeys(): Promise<void> {
       return;
     }
     for (const key of page.value.keys) read.set(key.id, key);
-    if (isFirst) known.value = new Map(read);
+    if (isFirst) known.value = withChanges(read);
     cursor = page.value.cursor;
   } while (cursor !== null);
   keysFailure.value = null;
   isLoadingKeys.value = false;
-  known.value = read;
+  known.value = withChanges(read);
 }
 
 async function readPage(cursor: string | null, signal: AbortSignal) {
@@ -55,6 +58,15 @@ async function readPage(cursor: string | null, signal: AbortSignal) {
   }
 }
 
+function withChanges(read: ReadonlyMap<string, RelayKey>): Map<string, RelayKey> {
+  const all = new Map(read);
+  for (const [id, key] of changedMeanwhile) {
+    if (key === null) all.delete(id);
+    else all.set(id, key);
+  }
+  return all;
+}
+
 /** No more is wanted: nobody looks any more. */
 export function stopLoadingKeys(): void {
   current?.abort();
@@ -64,14 +76,12 @@ export function stopLoadingKeys(): void {
 
 /** Puts in place what an act has brought: the store's list may be a minute behind. */
 export function keysChanged(...changed: RelayKey[]): void {
+  for (const key of changed) changedMeanwhile.set(key.id, key);
   if (known.value === null) return;
-  const next = new Map(known.value);
-  for (const key of changed) next.set(key.id, key);
-  known.value = next;
+  known.value = withChanges(known.value);
 }
 
 export function keyIsGone(id: string): void {
-  const next = new Map(known.value ?? []);
-  next.delete(id);
-  known.value = next;
+  changedMeanwhile.set(id, null);
+  known.value = withChanges(known.value ?? new Map());
 }
