@@ -18,6 +18,7 @@ export type Refusal =
   | { kind: "body_not_json"; atByte: number }
   | { kind: "body_too_deep" }
   | { kind: "body_too_large" }
+  | { kind: "headers_too_large" }
   | { kind: "body_unreadable" }
   | { kind: "model_missing" }
   | { kind: "field_repeated"; field: string }
@@ -200,6 +201,14 @@ function wireErrorOf(refusal: Refusal, nowMs: number): WireError {
         status: 413,
         type: "request_too_large",
         message: "the body is larger than 32 MiB, which is the most that Anthropic takes.",
+        final: true,
+      };
+    case "headers_too_large":
+      return {
+        status: 431,
+        type: "invalid_request_error",
+        message:
+          "the request's headers are larger than 12 KiB, which is more than is sure to be taken upstream. Send fewer, or shorter ones.",
         final: true,
       };
     case "no_account":

@@ -18,7 +18,17 @@ const day = fc.constantFrom("2026-01-01", "2026-12-31", "2027-02-01T00:00:00Z", 
 const queryValue = fc.oneof(
   text,
   day,
-  fc.constantFrom("1", "0", "500", "day", "hour", "UTC", "Europe/Berlin", "America/St_Johns", "{ID}"),
+  fc.constantFrom(
+    "1",
+    "0",
+    "500",
+    "day",
+    "hour",
+    "UTC",
+    "Europe/Berlin",
+    "America/St_Johns",
+    "{ID}",
+  ),
   fc.constantFrom("claude-sonnet-5", "debug", "error", "key", "account", "failed", "true"),
 );
 /** Which member is changed, by its place, and to what; `null` leaves it out. */
@@ -136,7 +146,9 @@ function noteWhatWasMade(stage: Stage, { id }: Record<string, unknown>): void {
 /** Lines of as many cells as the head has, none of which a spreadsheet would run. */
 function mustBeACsv(read: string): void {
   const lines: string[][] = [[]];
-  for (const [, quoted, plain = "", end] of read.matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n)/g)) {
+  for (const [, quoted, plain = "", end] of read.matchAll(
+    /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n)/g,
+  )) {
     lines.at(-1)?.push(quoted?.replaceAll('""', '"') ?? plain);
     if (end !== ",") lines.push([]);
   }
@@ -182,15 +194,29 @@ const frame = fc
     length: fc.option(fc.nat({ max: 255 }), { freq: 3 }),
     isMasked: fc.boolean(),
     payload: fc.oneof(
-      fc.constantFrom("ping", '{"upTo":0}', '{"upTo":1e999}', '{"upTo":-1}', "{}", "null", "[", '{"upTo":null}'),
-      fc.constant("").map(() => '{"__proto__":{"upTo":1}}'),
+      fc.constantFrom(
+        "ping",
+        '{"upTo":0}',
+        '{"upTo":1e999}',
+        '{"upTo":-1}',
+        "{}",
+        "null",
+        "[",
+        '{"upTo":null}',
+      ),
+      fc.constant('{"__proto__":{"upTo":1}}'),
       text,
     ),
   })
   .map(({ head, length, isMasked, payload }) => {
     const bytes = encoder.encode(payload);
     const size = (length ?? Math.min(125, bytes.length)) & 0x7f;
-    return Buffer.from([head, (isMasked ? 0x80 : 0) | size, ...(isMasked ? [0, 0, 0, 0] : []), ...bytes]);
+    return Buffer.from([
+      head,
+      (isMasked ? 0x80 : 0) | size,
+      ...(isMasked ? [0, 0, 0, 0] : []),
+      ...bytes,
+    ]);
   });
 
 const frames: Target<Stage> = {

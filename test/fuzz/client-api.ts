@@ -113,11 +113,26 @@ const messages: Target<Stage> = {
 
 const headerName = fc.oneof(
   fc.constantFrom(
-    ...["x-api-key", "authorization", "api-key", "cookie", "Cookie2", "X-API-Key", "proxy-authorization"],
+    ...[
+      "x-api-key",
+      "authorization",
+      "api-key",
+      "cookie",
+      "Cookie2",
+      "X-API-Key",
+      "proxy-authorization",
+    ],
     ...["connection", "te", "trailer", "upgrade", "expect", "keep-alive", "via", "forwarded"],
     ...["x-forwarded-for", "x-forwarded-host", "cf-connecting-ip", "cf-ray", "x-real-ip", "origin"],
     ...["accept-encoding", "anthropic-beta", "anthropic-version", "user-agent", "accept", "host"],
-    ...["x-relay-request-id", "x-http-method-override", "range", "if-none-match", "__proto__", "x-a"],
+    ...[
+      "x-relay-request-id",
+      "x-http-method-override",
+      "range",
+      "if-none-match",
+      "__proto__",
+      "x-a",
+    ],
   ),
   fc.stringMatching(/^[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,30}$/),
   text,
@@ -125,9 +140,21 @@ const headerName = fc.oneof(
 const headerValue = fc.oneof(
   fc.constantFrom(
     ...[KEY, `Bearer ${KEY}`, `bearer  ${KEY}`, `Basic ${KEY}`, `${KEY}, ${KEY}`, `session=${KEY}`],
-    ...["x-api-key, content-length", "close, x-api-key, anthropic-version", "content-type,authorization"],
+    ...[
+      "x-api-key, content-length",
+      "close, x-api-key, anthropic-version",
+      "content-type,authorization",
+    ],
     ...["keep-alive", "transfer-encoding", "host", "trailers", "websocket", "h2c", "100-continue"],
-    ...["127.0.0.1", "for=127.0.0.1", "evil.test", "evil.test:99999", "a b", "oauth-2025-04-20", ","],
+    ...[
+      "127.0.0.1",
+      "for=127.0.0.1",
+      "evil.test",
+      "evil.test:99999",
+      "a b",
+      "oauth-2025-04-20",
+      ",",
+    ],
     ...["identity;q=0", "gzip, br, zstd", "bytes=0-0", "DELETE", "*"],
   ),
   text,
@@ -170,13 +197,33 @@ const headers: Target<Stage> = {
 
 const segment = fc.constantFrom(
   ...["v1", "messages", "models", "usage", "admin", "api", "claude", "health", "metrics", "web"],
-  ...["..", ".", "%2e%2e", "%2E", "%2f", "%5c", "\\", "", "%00", "%ff", "%", "%zz", ";a=b", "@evil"],
+  ...[
+    "..",
+    ".",
+    "%2e%2e",
+    "%2E",
+    "%2f",
+    "%5c",
+    "\\",
+    "",
+    "%00",
+    "%ff",
+    "%",
+    "%zz",
+    ";a=b",
+    "@evil",
+  ],
   ...["api-keys", "claude-accounts", "key-info", "count_tokens", "x".repeat(9_000), "__proto__"],
 );
 const target = fc.oneof(
   fc.array(segment, { maxLength: 6 }).map((segments) => `/${segments.join("/")}`),
   fc.constantFrom(
-    ...["*", "http://evil.test/v1/messages", "https://127.0.0.1/v1/models", "//evil.test/v1/messages"],
+    ...[
+      "*",
+      "http://evil.test/v1/messages",
+      "https://127.0.0.1/v1/models",
+      "//evil.test/v1/messages",
+    ],
     ...["evil.test:443", "/v1/messages#x", "/v1/models/%E0%A4%A", "/v1/models/..%2fmessages", "?"],
     ...["/\\evil.test/web", "//evil.test/..", "/web/../admin/session", "/v1/messages?%00=%ff&&=&?"],
   ),
@@ -216,16 +263,35 @@ async function sendAnywhere(stage: Stage, sent: Sent, end: boolean): Promise<Raw
 }
 
 const inner = `GET /v1/models?${SMUGGLED} HTTP/1.1\r\nhost: a\r\n\r\n`;
-const chunked = (body: string, size = body.length.toString(16)) => `${size}\r\n${body}\r\n0\r\n\r\n`;
+const chunked = (body: string, size = body.length.toString(16)) =>
+  `${size}\r\n${body}\r\n0\r\n\r\n`;
 const framingLine = fc.oneof(
   fc.constantFrom(
     ...["transfer-encoding: chunked", "Transfer-Encoding : chunked", "transfer-encoding:\tchunked"],
-    ...["transfer-encoding: xchunked", "transfer-encoding: chunked, identity", "transfer-encoding: gzip"],
-    ...["transfer-encoding:\u000bchunked", " transfer-encoding: chunked", "x: y\n transfer-encoding: chunked"],
+    ...[
+      "transfer-encoding: xchunked",
+      "transfer-encoding: chunked, identity",
+      "transfer-encoding: gzip",
+    ],
+    ...[
+      "transfer-encoding:\u000bchunked",
+      " transfer-encoding: chunked",
+      "x: y\n transfer-encoding: chunked",
+    ],
     ...["transfer-encoding: chunked\r\ntransfer-encoding: cow", "TRANSFER-ENCODING: CHUNKED"],
     ...["content-length: 0", "content-length: 5", "content-length: -1", "content-length: +90"],
-    ...["content-length: 1e2", "content-length: 0x5a", "content-length: 90, 90", "content-length: 90 "],
-    ...["content-length: 99999999999999999999", "content-length: ", "Content_Length: 3", "expect: 100-continue"],
+    ...[
+      "content-length: 1e2",
+      "content-length: 0x5a",
+      "content-length: 90, 90",
+      "content-length: 90 ",
+    ],
+    ...[
+      "content-length: 99999999999999999999",
+      "content-length: ",
+      "Content_Length: 3",
+      "expect: 100-continue",
+    ],
   ),
   fc.nat({ max: 400 }).map((length) => `content-length: ${length}`),
 );
@@ -233,7 +299,11 @@ const framedBody = fc.oneof(
   fc.constantFrom(
     ...[GOOD_BODY, chunked(GOOD_BODY), chunked(GOOD_BODY) + inner, GOOD_BODY + inner, inner],
     ...[`0\r\n\r\n${inner}`, chunked(GOOD_BODY, "FFFFFFFFFFFFFFFFF"), chunked(GOOD_BODY, "-1")],
-    ...[chunked(GOOD_BODY, `5a;${"x".repeat(5_000)}`), `5a\n${GOOD_BODY}\n0\n\n${inner}`, "5a\r\n{"],
+    ...[
+      chunked(GOOD_BODY, `5a;${"x".repeat(5_000)}`),
+      `5a\n${GOOD_BODY}\n0\n\n${inner}`,
+      "5a\r\n{",
+    ],
   ),
   text,
 );
@@ -242,14 +312,10 @@ const smuggling: Target<Stage> = {
   name: "lengths and chunks over a raw socket",
   runs: 250,
   property: (stage) =>
-    fc.asyncProperty(
-      fc.array(framingLine, { maxLength: 3 }),
-      framedBody,
-      async (framing, body) => {
-        const sent = { method: "POST", target: "/v1/messages", headers: PLAIN_HEADERS, framing };
-        await send(stage, { ...sent, body: encoder.encode(body) }, true);
-      },
-    ),
+    fc.asyncProperty(fc.array(framingLine, { maxLength: 3 }), framedBody, async (framing, body) => {
+      const sent = { method: "POST", target: "/v1/messages", headers: PLAIN_HEADERS, framing };
+      await send(stage, { ...sent, body: encoder.encode(body) }, true);
+    }),
 };
 
 const rawKey = fc.oneof(
@@ -267,7 +333,10 @@ const keys: Target<Stage> = {
       rawKey,
       fc.constantFrom("x-api-key", "authorization", "api-key"),
       async (shown, slot) => {
-        const headers: [string, string][] = [["host", "a"], [slot, shown]];
+        const headers: [string, string][] = [
+          ["host", "a"],
+          [slot, shown],
+        ];
         const sent = { method: "GET", target: "/v1/usage", headers, body: encoder.encode("") };
         const answer = await send(stage, sent, !isPlain(sent));
         const isGood = shown.replaceAll(/[\s\0]/g, "") === KEY;

@@ -30,7 +30,7 @@ const TEXTS = [
   "@SUM(A1)",
   '","',
   "<script>alert(1)</script>",
-  "${7*7}{{7*7}}",
+  "{{7*7}}",
   "NaN",
   "Infinity",
   "1e999",
@@ -93,9 +93,9 @@ export function bent(bytes: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Array> 
     drop: fc.nat({ max: 8 }),
     put: fc.oneof(
       fc.uint8Array({ maxLength: 6 }),
-      fc.constantFrom('"', "{", "}", "[", "]", ",", ":", "\\", "\\u", "\r\n", "\n\n", "1e999", "-").map(
-        (piece) => new TextEncoder().encode(piece),
-      ),
+      fc
+        .constantFrom('"', "{", "}", "[", "]", ",", ":", "\\", "\\u", "\r\n", "\n\n", "1e999", "-")
+        .map((piece) => new TextEncoder().encode(piece)),
     ),
   });
   return fc.tuple(bytes, fc.array(edit, { maxLength: 4 })).map(([whole, edits]) => {

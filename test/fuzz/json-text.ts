@@ -50,9 +50,9 @@ const member: fc.Arbitrary<string> = fc.oneof(
     ...POLLUTION,
   ),
   nested,
-  fc.tuple(fc.jsonValue({ maxDepth: 2, stringUnit: "binary" }), value).map(
-    ([name, held]) => `${JSON.stringify(String(name))}:${JSON.stringify(held)}`,
-  ),
+  fc
+    .tuple(fc.jsonValue({ maxDepth: 2, stringUnit: "binary" }), value)
+    .map(([name, held]) => `${JSON.stringify(String(name))}:${JSON.stringify(held)}`),
 );
 
 const blank = fc.constantFrom("", "", " ", "\t\r\n", "\u000b", "\u00a0", "\ufeff", "/**/");

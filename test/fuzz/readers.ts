@@ -111,9 +111,15 @@ const event: fc.Arbitrary<string> = fc.oneof(
   messageObject.map((message) => JSON.stringify({ type: "message_start", message })),
   usage.map((all) => JSON.stringify({ type: "message_delta", delta: {}, usage: all })),
   fc
-    .tuple(fc.constantFrom("text_delta", "thinking_delta", "input_json_delta"), text)
-    .map(([type, words]) => {
-      const name = { text_delta: "text", thinking_delta: "thinking" }[type] ?? "partial_json";
+    .tuple(
+      fc.constantFrom(
+        ["text_delta", "text"],
+        ["thinking_delta", "thinking"],
+        ["input_json_delta", "partial_json"],
+      ),
+      text,
+    )
+    .map(([[type = "", name = ""], words]) => {
       const delta = { type, [name]: words };
       return JSON.stringify({ type: "content_block_delta", index: 0, delta });
     }),
@@ -122,9 +128,15 @@ const event: fc.Arbitrary<string> = fc.oneof(
   value.map((block) => JSON.stringify({ type: "content_block_start", content_block: block })),
   value.map((any) => JSON.stringify(any)),
 );
-const line = fc.tuple(event, fc.constantFrom("data: ", "data:", "data:  ", "event: x\ndata: ", ": "));
+const line = fc.tuple(
+  event,
+  fc.constantFrom("data: ", "data:", "data:  ", "event: x\ndata: ", ": "),
+);
 const stream = fc
-  .tuple(fc.array(line, { maxLength: 8 }), fc.constantFrom("\n\n", "\r\n\r\n", "\r\r", "\n", "\r\n"))
+  .tuple(
+    fc.array(line, { maxLength: 8 }),
+    fc.constantFrom("\n\n", "\r\n\r\n", "\r\r", "\n", "\r\n"),
+  )
   .map(([lines, end]) => encoder.encode(lines.map(([data, head]) => head + data + end).join("")));
 
 function readStream(chunks: readonly Uint8Array[]): UsageReading {

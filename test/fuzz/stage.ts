@@ -26,7 +26,9 @@ export class Stage {
   }
 
   static async open(): Promise<Stage> {
-    const relay = await TestRelay.start({ vars: { JWT_SECRET, ENCRYPTION_KEY, LOG_LEVEL: "debug" } });
+    const relay = await TestRelay.start({
+      vars: { JWT_SECRET, ENCRYPTION_KEY, LOG_LEVEL: "debug" },
+    });
     const { apiKey } = relay.fake.accounts.addApiKey({ name: "kept" });
     const kept = { name: "kept", apiKey };
     const account = await relay.admin<{ id: string }>("POST", "/claude-accounts", kept);

@@ -32,3 +32,18 @@ test.each([...CLIENT_TARGETS, ...ADMIN_TARGETS])(
   },
   TIME_LIMIT_MS,
 );
+
+test("headers that upstream would cut off are refused here, and rest no account", async () => {
+  const { relay, key } = stage;
+  relay.fake.ledger.clear();
+  const headers = { "x-long": "a".repeat(13_000) };
+  const answer = await relay.message(key, {}, { headers });
+  expect(answer.status).toBe(431);
+  expect(await answer.json()).toMatchObject({
+    error: { type: "invalid_request_error", message: expect.stringContaining("12 KiB") },
+  });
+  expect(relay.fake.ledger.entries()).toEqual([]);
+  expect((await relay.message(key, {}, { headers: { "x-long": "a".repeat(9_000) } })).status).toBe(
+    200,
+  );
+});
