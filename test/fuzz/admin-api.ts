@@ -181,7 +181,7 @@ const pastes: Target<Stage> = {
         const { sessionId } = begun.data;
         const path = "/claude-accounts/exchange-code";
         const done = await stage.relay.admin("POST", path, { sessionId, [name]: pasted });
-        must([400, 409, 410, 502].includes(done.status), `${done.status} ${done.message}`);
+        must([400, 409, 410, 413, 502].includes(done.status), `${done.status} ${done.message}`);
         must(typeof done.message === "string" && done.message !== "", "it says nothing");
       },
     ),

@@ -17,6 +17,9 @@ export type RawOutcome =
 
 /** Far more than any answer here needs, on a machine that is busy with other things. */
 const HUNG_MS = 20_000;
+/** A socket that was upgraded may stay open: it is left to take what it was sent, and then closed. */
+const UPGRADED_MS = 50;
+const SWITCHING_PROTOCOLS = 101;
 const HEAD_END = "\r\n\r\n";
 
 /**
@@ -40,7 +43,9 @@ export function sendRaw(
     };
     const look = (hasEnded: boolean) => {
       const answer = answerOf(received.toString("latin1"), hasEnded);
-      if (answer !== null) settle({ kind: "answer", answer });
+      if (answer?.status === SWITCHING_PROTOCOLS && !hasEnded) {
+        setTimeout(() => settle({ kind: "answer", answer }), UPGRADED_MS);
+      } else if (answer !== null) settle({ kind: "answer", answer });
       else if (hasEnded) settle({ kind: "closed" });
     };
     const timer = setTimeout(() => settle({ kind: "hung" }), HUNG_MS);
@@ -71,6 +76,7 @@ function answerOf(text: string, hasEnded: boolean): RawAnswer | null {
     headers[name] = name in headers ? `${headers[name]}, ${value}` : value;
   }
   const rest = text.slice(headEnd + HEAD_END.length);
+  if (status === SWITCHING_PROTOCOLS) return { status, headers, body: rest };
   const body = bodyOf(rest, headers, hasEnded);
   return body === null ? null : { status, headers, body: Buffer.from(body, "latin1").toString() };
 }
