@@ -25,12 +25,13 @@ const HEAD_END = "\r\n\r\n";
 /**
  * Sends bytes over a connection of their own, and takes the first answer.
  *
+ * @param options.isHead its answer has no body, whatever length it tells
  * @param options.end ends the sending side after them: nothing waits for what never comes
  */
 export function sendRaw(
   url: string,
   bytes: Uint8Array,
-  options: { end: boolean },
+  options: { end: boolean; isHead?: boolean },
 ): Promise<RawOutcome> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve) => {
@@ -42,7 +43,7 @@ export function sendRaw(
       resolve(outcome);
     };
     const look = (hasEnded: boolean) => {
-      const answer = answerOf(received.toString("latin1"), hasEnded);
+      const answer = answerOf(received.toString("latin1"), hasEnded, options.isHead ?? false);
       if (answer?.status === SWITCHING_PROTOCOLS && !hasEnded) {
         setTimeout(() => settle({ kind: "answer", answer }), UPGRADED_MS);
       } else if (answer !== null) settle({ kind: "answer", answer });
@@ -63,7 +64,7 @@ export function sendRaw(
 }
 
 /** @returns null where it is not whole yet */
-function answerOf(text: string, hasEnded: boolean): RawAnswer | null {
+function answerOf(text: string, hasEnded: boolean, isHead: boolean): RawAnswer | null {
   const headEnd = text.indexOf(HEAD_END);
   if (headEnd < 0) return null;
   const [first = "", ...lines] = text.slice(0, headEnd).split("\r\n");
@@ -76,7 +77,7 @@ function answerOf(text: string, hasEnded: boolean): RawAnswer | null {
     headers[name] = name in headers ? `${headers[name]}, ${value}` : value;
   }
   const rest = text.slice(headEnd + HEAD_END.length);
-  if (status === SWITCHING_PROTOCOLS) return { status, headers, body: rest };
+  if (status === SWITCHING_PROTOCOLS || isHead) return { status, headers, body: rest };
   const body = bodyOf(rest, headers, hasEnded);
   return body === null ? null : { status, headers, body: Buffer.from(body, "latin1").toString() };
 }
