@@ -90,6 +90,13 @@ export class Fleet extends DurableObject<Env> {
     return this.#watch.noteChange(before, null);
   }
 
+  /** Whether an account has this id, or had it before it was removed. */
+  knows(id: string): boolean {
+    return (
+      this.ctx.storage.sql.exec("SELECT 1 FROM accounts WHERE id = ?", id).toArray().length > 0
+    );
+  }
+
   prices(): string[] {
     return this.#prices.all();
   }

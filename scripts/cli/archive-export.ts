@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
+import { compactDecrypt, exportJWK, generateKeyPair } from "jose";
 import { createExclusively } from "../host/exclusive-file.ts";
 import { errorCode } from "../host/stop.ts";
 import type { AdminClient } from "./admin-client.ts";
@@ -12,9 +13,10 @@ import { askSecret, isInteractive, print, printJson, say } from "./terminal.ts";
 import { plain } from "./text-width.ts";
 import { pathFrom } from "./user-path.ts";
 
-interface AccountsPage {
-  accounts: Archive["accounts"];
-  failed: { name: string; message: string }[];
+/** A page of the relay, sealed to the key that the call brought. */
+interface SealedPage {
+  sealed: string;
+  failed?: { name: string; message: string }[];
   cursor: string | null;
 }
 
@@ -37,8 +39,10 @@ ${examples(`${PROGRAM} export relay.age`)}`,
       await context.api.ensureSignedIn();
       const password = await adminPassword(context);
       const passphrase = await passphraseFor(flags.passphraseFile, true);
-      const { accounts, failed } = await allAccounts(context.api, password);
-      const keys = await allKeys(context.api, password);
+      const failed: NonNullable<SealedPage["failed"]> = [];
+      const read = await pageReader(context.api, password, failed);
+      const accounts = await read<Archive["accounts"][number]>("accounts");
+      const keys = await read<Archive["keys"][number]>("keys");
       const { prices } = await context.api.call<Pick<Archive, "prices">>("GET", "/admin/prices");
       const archive = newArchive({ accounts, keys, prices });
       const sealed = await sealArchive(archive, passphrase);
@@ -66,35 +70,36 @@ async function adminPassword({ address }: CommandContext): Promise<string> {
   throw new Failure("Set ADMIN_PASSWORD: an export needs it again.", exitCodes.notSignedIn);
 }
 
-async function allAccounts(api: AdminClient, password: string) {
-  const accounts: Archive["accounts"] = [];
-  const failed: AccountsPage["failed"] = [];
-  let cursor: string | null = null;
-  do {
-    const page: AccountsPage = await api.call("POST", "/admin/archive/accounts", {
-      password,
-      cursor,
-    });
-    accounts.push(...page.accounts);
-    failed.push(...page.failed);
-    cursor = page.cursor;
-  } while (cursor !== null);
-  return { accounts, failed };
-}
-
-async function allKeys(api: AdminClient, password: string): Promise<Archive["keys"]> {
-  const keys: Archive["keys"] = [];
-  let cursor: string | null = null;
-  do {
-    const page: { keys: Archive["keys"]; cursor: string | null } = await api.call(
-      "POST",
-      "/admin/archive/keys",
-      { password, cursor },
-    );
-    keys.push(...page.keys);
-    cursor = page.cursor;
-  } while (cursor !== null);
-  return keys;
+/**
+ * Reads a part of the relay, page by page. What it answers is sealed to a key pair of this run alone,
+ * so that no credential passes in the clear.
+ *
+ * @param failed is told what could not be read
+ */
+async function pageReader(
+  api: AdminClient,
+  password: string,
+  failed: NonNullable<SealedPage["failed"]>,
+) {
+  const { publicKey, privateKey } = await generateKeyPair("ECDH-ES", {
+    crv: "P-256",
+    extractable: true,
+  });
+  const { kty, crv, x, y } = await exportJWK(publicKey);
+  const recipient = { kty, crv, x, y };
+  return async <T>(part: "accounts" | "keys"): Promise<T[]> => {
+    const records: T[] = [];
+    let cursor: string | null = null;
+    do {
+      const body: object = { password, recipient, cursor };
+      const page: SealedPage = await api.call("POST", `/admin/archive/${part}`, body);
+      const { plaintext } = await compactDecrypt(page.sealed, privateKey);
+      records.push(...(JSON.parse(new TextDecoder().decode(plaintext)) as T[]));
+      failed.push(...(page.failed ?? []));
+      cursor = page.cursor;
+    } while (cursor !== null);
+    return records;
+  };
 }
 
 function write(path: string, sealed: Uint8Array): void {

@@ -41,10 +41,12 @@ export function oauthAccount(
   return { id, name, notes, value };
 }
 
+/** @param groups as for an account with a login */
 export function consoleAccount(
   id: string,
   fields: Fields,
   cipher: ImportCipher,
+  groups: readonly string[],
 ): Carried<NewAccount> {
   const notes: string[] = [];
   const name = fitted(fields.name ?? "", KEY_NAME_MAX_CHARS, "name", notes) || `imported ${id}`;
@@ -68,7 +70,7 @@ export function consoleAccount(
   }
   const most = positive(fields.maxConcurrentTasks);
   const value = {
-    ...settingsOf(id, name, fields, [], notes),
+    ...settingsOf(id, name, fields, groups, notes),
     schedulable: fields.schedulable !== "false" && fields.accountType !== "dedicated",
     ...(most === null ? {} : { maxConcurrency: Math.floor(most) }),
     apiKey,

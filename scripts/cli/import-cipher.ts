@@ -13,6 +13,9 @@ export const CONSOLE_SALT = "claude-console-salt";
  */
 export class ImportCipher {
   readonly #key: Buffer;
+  /** How many values it has opened, and how many it could not: together they prove the key. */
+  opened = 0;
+  failed = 0;
 
   constructor(encryptionKey: string, salt: string) {
     this.#key = scryptSync(encryptionKey, salt, KEY_BYTES);
@@ -29,8 +32,11 @@ export class ImportCipher {
     try {
       const decipher = createDecipheriv(CIPHER, this.#key, Buffer.from(iv, "hex"));
       const opened = Buffer.concat([decipher.update(Buffer.from(sealed, "hex")), decipher.final()]);
-      return new TextDecoder("utf-8", { fatal: true }).decode(opened);
+      const text = new TextDecoder("utf-8", { fatal: true }).decode(opened);
+      this.opened += 1;
+      return text;
     } catch {
+      this.failed += 1;
       return null;
     }
   }

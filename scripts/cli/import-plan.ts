@@ -1,3 +1,4 @@
+import { Failure } from "./failure.ts";
 import { consoleAccount, isAccount, type NewAccount, oauthAccount } from "./import-accounts.ts";
 import { CONSOLE_SALT, ImportCipher, OAUTH_SALT } from "./import-cipher.ts";
 import type { Carried } from "./import-fields.ts";
@@ -29,9 +30,18 @@ export async function planImport(source: ImportSource, encryptionKey: string): P
       oauthAccount(id, fields, oauthCipher, groupNames(id)),
     ),
     ...(await entries(source, CONSOLE_ACCOUNT)).map(({ id, fields }) =>
-      consoleAccount(id, fields, consoleCipher),
+      consoleAccount(id, fields, consoleCipher, groupNames(id)),
     ),
   ];
+  const isOtherKey =
+    oauthCipher.opened + consoleCipher.opened === 0 &&
+    oauthCipher.failed + consoleCipher.failed > 0;
+  // Keys would be written without the accounts that they are bound to, and could not be recognised.
+  if (isOtherKey) {
+    throw new Failure(
+      "Nothing of what is encrypted there opens with this encryption key: it is not the one that\nclaude-relay-service ran with. Nothing was written.",
+    );
+  }
   const coming = accounts.filter(({ value }) => value !== null).map(({ id }) => id);
   const found = await entries(source, KEY);
   const usage = await source.hashes(found.map(({ id }) => `usage:${id}`));

@@ -30,6 +30,8 @@ import {
   updateAccountSchema,
 } from "./requests.ts";
 
+const ID_TAKEN =
+  "There is an account with this id, or there was one: an id is never used a second time.";
 const NO_SUCH_ACCOUNT = "There is no account with this id.";
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const SECOND_MS = 1_000;
@@ -112,6 +114,9 @@ export const accountRoutes = new Hono<AdminEnv>()
     if (sessionId !== undefined && givenId !== undefined) {
       return failure(c, "bad_request", "An account of a login has the sessionId as its id.");
     }
+    if (givenId !== undefined && (await wasEverHere(c, givenId))) {
+      return failure(c, "conflict", ID_TAKEN);
+    }
     const settings = { ...DEFAULT_SETTINGS, ...settingsOf(body.value), name, locationHint };
     const id = sessionId ?? givenId ?? crypto.randomUUID();
     const detail = { name, kind: credential.value?.kind ?? "oauth", hasProxy: proxy !== null };
@@ -124,7 +129,7 @@ export const accountRoutes = new Hono<AdminEnv>()
         const message =
           givenId === undefined
             ? "This login is not finished, has ended, or was used already. Make a new link."
-            : "There is an account with this id already. It stays as it is.";
+            : ID_TAKEN;
         return { done: false, result: failure(c, "conflict", message) };
       }
       changed(c, id);
@@ -282,6 +287,11 @@ async function describe(c: AdminContext, id: string): Promise<RosterRow | null> 
     () => account(c, id),
     (object) => object.describe(),
   );
+}
+
+/** Whether an account has this id, or had it: the Fleet would keep a second one out of the roster. */
+function wasEverHere(c: AdminContext, id: string): Promise<boolean> {
+  return callObject(c.get("services").fleet, (fleet) => fleet.knows(id));
 }
 
 /** Makes this isolate see the change with its next request; the others follow within seconds. */

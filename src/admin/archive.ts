@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import { CompactEncrypt, importJWK } from "jose";
 import * as v from "valibot";
 import { allAccounts } from "../accounts/roster.ts";
 import { clientNetwork } from "../client-network.ts";
@@ -19,15 +20,31 @@ const PASSWORD_MAX_CHARS = 1_000;
 /** Where no address is told, all tries count together. */
 const NO_ADDRESS = "unknown";
 
+/** A key is agreed on anew for each page, and only whoever asked can open it. */
+const SEALED = { alg: "ECDH-ES", enc: "A256GCM" } as const;
+
+const coordinate = v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{43}$/, "is no coordinate on P-256"));
+
 const pageSchema = v.strictObject({
   /** Asked for again: a session alone never leads to the credentials. */
   password: v.pipe(v.string(), v.maxLength(PASSWORD_MAX_CHARS)),
+  /** The public key of whoever asks, as a JWK. */
+  recipient: v.strictObject({
+    kty: v.literal("EC"),
+    crv: v.literal("P-256"),
+    x: coordinate,
+    y: coordinate,
+  }),
   cursor: v.optional(v.nullable(v.string()), null),
 });
 
+type Recipient = Awaited<ReturnType<typeof importJWK>>;
+
+const encoder = new TextEncoder();
+
 /**
  * `/admin/archive`: everything that a relay can be made again from, a page a call. The only routes
- * that hand out credentials.
+ * that hand out credentials: sealed to the key that came with the call, and never in the clear.
  */
 export const archiveRoutes = new Hono<AdminEnv>()
   .post("/accounts", async (c) => {
@@ -36,6 +53,8 @@ export const archiveRoutes = new Hono<AdminEnv>()
     const refused = await passwordRefusal(c, body.value.password);
     if (refused !== null) return refused;
     const { cursor } = body.value;
+    const recipient = await recipientOf(body.value.recipient);
+    if (recipient === null) return failure(c, "bad_request", NO_POINT);
     const rows = (await allAccounts(c.get("services").fleet))
       .toSorted((a, b) => (a.id < b.id ? -1 : 1))
       .filter(({ id }) => cursor === null || id > cursor);
@@ -63,7 +82,7 @@ export const archiveRoutes = new Hono<AdminEnv>()
       const next = rows.length > page.length ? (page.at(-1)?.id ?? null) : null;
       return {
         done: failed.length === 0,
-        result: success(c, { accounts, failed, cursor: next }),
+        result: success(c, { sealed: await sealed(accounts, recipient), failed, cursor: next }),
       };
     });
   })
@@ -73,6 +92,8 @@ export const archiveRoutes = new Hono<AdminEnv>()
     if (!body.ok) return failure(c, body.error.code, body.error.message);
     const refused = await passwordRefusal(c, body.value.password);
     if (refused !== null) return refused;
+    const recipient = await recipientOf(body.value.recipient);
+    if (recipient === null) return failure(c, "bad_request", NO_POINT);
     const { keyStore, meter } = c.get("services");
     return audited(c, "archive.keys", null, {}, async () => {
       const page = await keyStore.list({ cursor: body.value.cursor, limit: KEYS_MAX });
@@ -87,9 +108,24 @@ export const archiveRoutes = new Hono<AdminEnv>()
           return { ...stored, activatedAtMs, usage: report.byModel.map(shownPastUsage) };
         }),
       );
-      return { done: true, result: success(c, { keys, cursor: page.cursor }) };
+      const data = { sealed: await sealed(keys, recipient), cursor: page.cursor };
+      return { done: true, result: success(c, data) };
     });
   });
+
+const NO_POINT = "recipient is no point on P-256.";
+
+function recipientOf(
+  jwk: v.InferOutput<typeof pageSchema>["recipient"],
+): Promise<Recipient | null> {
+  return importJWK(jwk, SEALED.alg).catch(() => null);
+}
+
+function sealed(records: readonly unknown[], recipient: Recipient): Promise<string> {
+  return new CompactEncrypt(encoder.encode(JSON.stringify(records)))
+    .setProtectedHeader(SEALED)
+    .encrypt(recipient);
+}
 
 /** Checks the admin's password anew, with the same patience as a login. */
 async function passwordRefusal(c: AdminContext, password: string): Promise<Response | null> {

@@ -86,9 +86,18 @@ async function importOne(
     kind: "refused",
     refused: { id: record.id, name: record.name, reason, message },
   });
-  const existing = await keyStore.findById(record.id);
-  if (existing !== null && existing.record.version >= record.version) return { kind: "there" };
-  const holder = await keyStore.findByHash(hash);
+  const [existing, holder] = await Promise.all([
+    keyStore.findById(record.id),
+    keyStore.findByHash(hash),
+  ]);
+  if (existing !== null && existing.record.version >= record.version) {
+    // Listed, and not found by its hash: the write before this one broke off between the two.
+    if (holder === null && existing.hash === hash) {
+      await keyStore.put(existing, null);
+      keys.forget(hash);
+    }
+    return { kind: "there" };
+  }
   if (holder !== null && holder.id !== record.id) {
     return refused("hash_taken", "Another key here has the same secret.");
   }

@@ -319,7 +319,9 @@ class JsonSink {
   }
 
   end(): { kind: "ended"; reading: UsageReading; whole: boolean } {
-    const reading = this.#bytes <= JSON_READ_MAX_BYTES ? readMessageJson(this.#text) : unread();
+    // What was not read cannot be judged: HTTP itself said that it had ended.
+    if (this.#bytes > JSON_READ_MAX_BYTES) return { kind: "ended", reading: unread(), whole: true };
+    const reading = readMessageJson(this.#text);
     if (reading.messageId !== null) this.#onMessageId(reading.messageId);
     return { kind: "ended", reading, whole: !this.#isJson || reading.end !== "truncated" };
   }

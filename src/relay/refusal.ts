@@ -34,6 +34,7 @@ export type Refusal =
       /** What the key is bound to, where that may be the reason. */
       boundTo: KeyRecord["boundTo"];
     }
+  | { kind: "relay_overloaded" }
   | { kind: "key_store_unavailable" }
   | { kind: "meter_unavailable" }
   | { kind: "accounts_unavailable" }
@@ -75,6 +76,8 @@ const SECOND_MS = 1000;
 /** A hiccup of storage is over within seconds. */
 const HICCUP_RETRY_S = 5;
 const UPSTREAM_RETRY_S = 10;
+/** What is waiting then is let in within a second or two. */
+const OVERLOAD_RETRY_S = 2;
 /** Nobody knows when a running request ends: soon enough not to idle, seldom enough not to press. */
 const CONCURRENCY_RETRY_S = 2;
 const WRONG_KEYS_RETRY_S = 1;
@@ -228,6 +231,11 @@ function wireErrorOf(refusal: Refusal, nowMs: number): WireError {
       );
     case "no_account_free":
       return noAccountFree(refusal, nowMs);
+    case "relay_overloaded":
+      return unavailable(
+        "more requests are waiting here than can be let in soon. It is neither your key's fault nor Anthropic's; try again in a moment.",
+        OVERLOAD_RETRY_S,
+      );
     case "key_store_unavailable":
       return unavailable(
         "the store of relay keys does not answer, so this key could not be checked. It is not the key's fault; try again.",

@@ -80,6 +80,10 @@ async function walk(
     await dropBody(request);
     return refused({ kind: "headers_too_large" });
   }
+  if (services.meterLink.isFull) {
+    await dropBody(request);
+    return refused({ kind: "relay_overloaded" });
+  }
   const body = await readBody(request);
   if (!body.ok) return refused(body.error);
   const fields = readMessageFields(body.value);

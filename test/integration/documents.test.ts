@@ -49,6 +49,37 @@ describe("every link leads somewhere", () => {
   });
 });
 
+test("every test that the threat model names exists, under just that name", () => {
+  const path = "docs/security/threat-model.md";
+  const lines = read(path).split("\n");
+  const isOfTests = (line: string) => line.includes(".test.ts)");
+  const named = lines.filter(isOfTests).flatMap((line) => {
+    const link = /^ {2}- \[[^\]]+\]\(([^)]+\.test\.ts)\) (“.+”)$/.exec(line);
+    // One test file a line, and at least one of its tests: anything else holds nothing.
+    if (link === null) return [{ test: "", file: line, exists: false }];
+    const [, target = "", names = ""] = link;
+    const file = join(dirname(path), target);
+    const source = existsSync(join(root, file)) ? read(file) : "";
+    return names
+      .slice(1, -1)
+      .split("”, “")
+      .map((test) => ({ test, file, exists: source.includes(JSON.stringify(test)) }));
+  });
+  expect(named.length).toBeGreaterThan(80);
+  expect(named.filter(({ exists }) => !exists)).toEqual([]);
+  // And no threat stands without one.
+  const threats = lines.flatMap((line, at) =>
+    line.startsWith("- **") ? [[line, at] as const] : [],
+  );
+  const [first = 0, last = 0] = ["## Threats", "## What is not defended"].map((heading) =>
+    lines.indexOf(heading),
+  );
+  const bare = threats.filter(
+    ([, at]) => at > first && at < last && !isOfTests(lines[at + 1] ?? ""),
+  );
+  expect(bare).toEqual([]);
+});
+
 test.each(documents)("npm scripts that %s names exist", (path) => {
   const text = read(path);
   const run = [...text.matchAll(/\bnpm run (?:--silent )?([\w:-]+)/g)].map(([, name]) => name);

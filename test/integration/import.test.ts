@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Encrypter } from "age-encryption";
+import { compactDecrypt, exportJWK, generateKeyPair } from "jose";
 import { createClient } from "redis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cliHere, cliProcess, outcomeOf, startCli, untilSaid } from "../fixtures/cli.ts";
@@ -147,7 +148,7 @@ async function fill(): Promise<void> {
     apiKey: sealed("sk-foreign", "claude-console-salt"),
   });
   await client.hSet(`account_group:${ids.group}`, { id: ids.group, name: "night/shift" });
-  await client.sAdd(`account_group_members:${ids.group}`, ids.oauth);
+  await client.sAdd(`account_group_members:${ids.group}`, [ids.oauth, ids.console]);
 
   const keys: [keyof typeof keyIds, Record<string, string>][] = [
     [
@@ -273,10 +274,12 @@ describe("before anything is written", () => {
   });
 
   test("a wrong encryption key, a wrong password and a missing one are told in words", async () => {
-    const wrongKey = await cliHere(args(), env({ CRS_ENCRYPTION_KEY: "x".repeat(32) }));
-    expect(wrongKey.stderr).toMatch(
-      /account "team" is left out: its credential cannot be decrypted/,
-    );
+    // Also with --apply: keys would be written without the accounts that they are bound to.
+    const wrongKey = await cliHere(args("--apply"), env({ CRS_ENCRYPTION_KEY: "x".repeat(32) }));
+    expect(wrongKey).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(wrongKey.stderr).toContain("opens with this encryption key: it is not the one that");
+    const { data } = await relay.admin<{ keys: unknown[] }>("GET", "/api-keys");
+    expect(data.keys).toEqual([]);
     const wrongPassword = await cliHere(args(), env({ CRS_REDIS_PASSWORD: "wrong" }));
     expect(wrongPassword).toMatchObject({ exitCode: 1, stdout: "" });
     expect(wrongPassword.stderr).toContain("Set CRS_REDIS_PASSWORD to it.");
@@ -357,7 +360,9 @@ describe("the import", () => {
     });
     // It served nothing but the keys that are bound to it, and so it does here.
     expect(await of(ids.dedicated)).toMatchObject({ schedulable: false });
-    expect(await of(ids.console)).toMatchObject({ kind: "api_key", maxConcurrency: 7 });
+    expect(await of(ids.console)).toMatchObject({
+      ...{ kind: "api_key", maxConcurrency: 7, tags: ["night-shift"] },
+    });
     expect(await of(ids.proxied)).toMatchObject({
       proxy: { type: "socks5", host: "proxy.example", port: 1080, hasPassword: true },
     });
@@ -412,16 +417,43 @@ describe("the import", () => {
 describe("an archive of the whole relay", () => {
   const file = join(home, "relay.age");
   const PASSPHRASE = "a passphrase for tests only";
+  /** A key pair as each export makes one. */
+  const ownKey = async () => {
+    const pair = await generateKeyPair("ECDH-ES", { crv: "P-256", extractable: true });
+    const { kty, crv, x, y } = await exportJWK(pair.publicKey);
+    const open = async (sealed: string) =>
+      new TextDecoder().decode((await compactDecrypt(sealed, pair.privateKey)).plaintext);
+    return { recipient: { kty, crv, x, y }, open };
+  };
   const archiveEnv = (more: Record<string, string> = {}) =>
     env({ RELAY_ARCHIVE_PASSPHRASE: PASSPHRASE, ...more });
 
   test("needs the admin's password again, and a viewer's or a stolen session does not do", async () => {
     for (const part of ["accounts", "keys"]) {
-      const wrong = await relay.admin("POST", `/archive/${part}`, { password: "wrong" });
+      const { recipient } = await ownKey();
+      const wrong = await relay.admin("POST", `/archive/${part}`, { password: "wrong", recipient });
       expect(wrong).toMatchObject({ status: 401, error: "login_failed" });
       const none = await relay.admin("POST", `/archive/${part}`, {});
       expect(none).toMatchObject({ status: 400 });
     }
+  });
+
+  test("has no credential in the clear on its way: only the key that was asked with opens it", async () => {
+    const { recipient, open } = await ownKey();
+    const ask = (of: object) =>
+      relay.admin<{ sealed: string }>("POST", "/archive/accounts", {
+        ...{ password: ADMIN.password, recipient: of },
+      });
+    const answer = await ask(recipient);
+    const onItsWay = JSON.stringify(answer);
+    for (const secret of [...credentials, "proxy-secret"]) expect(onItsWay).not.toContain(secret);
+    const opened = await open(answer.data.sealed);
+    for (const secret of ["proxy-secret", "a-token-whose-encryption-failed-open"]) {
+      expect(opened).toContain(secret);
+    }
+    await expect((await ownKey()).open(answer.data.sealed)).rejects.toThrow();
+    const noPoint = await ask({ ...recipient, x: "A".repeat(43) });
+    expect(noPoint).toMatchObject({ status: 400, message: "recipient is no point on P-256." });
   });
 
   test("is written for its owner alone, sealed, and only where no file is", async () => {

@@ -7,6 +7,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { type OutgoingHttpHeaders, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -15,7 +16,7 @@ import { ensurePanel } from "../../scripts/host/panel-build.ts";
 import { FIRST_VIEW_MAX_BYTES, firstViewOf } from "../../scripts/host/panel-size.ts";
 import { projectDir } from "../../scripts/host/project.ts";
 import { startRelay } from "../../scripts/relay-process.ts";
-import { TestRelay } from "../fixtures/relay.ts";
+import { ADMIN, TestRelay } from "../fixtures/relay.ts";
 
 const FILES = join(projectDir, "dist/panel/web");
 
@@ -138,6 +139,77 @@ test("whatever the panel answers, its policy lets nothing in from elsewhere or i
     expect(headers.get("access-control-allow-origin"), url).toBeNull();
     expect(headers.get("set-cookie"), url).toBeNull();
   }
+});
+
+describe("another host's name in a request", () => {
+  const EVIL = "evil.example";
+  /** Paths as they are, which `fetch` would tidy up. */
+  const asked = (path: string, headers: OutgoingHttpHeaders, method = "GET", body = "") =>
+    new Promise<{ status: number; headers: string; location: string; body: string }>(
+      (settle, reject) => {
+        const { hostname, port } = new URL(relay.url);
+        const options = { host: hostname, port, path, method, headers };
+        const sent = request(options, async (answer) => {
+          let text = "";
+          for await (const chunk of answer) text += String(chunk);
+          settle({
+            status: answer.statusCode ?? 0,
+            headers: answer.rawHeaders.join("\n"),
+            location: answer.headers.location ?? "",
+            body: text,
+          });
+        });
+        sent.on("error", reject).end(body);
+      },
+    );
+  const NAMES = {
+    host: EVIL,
+    "x-forwarded-host": EVIL,
+    "x-original-url": `//${EVIL}`,
+    forwarded: `host=${EVIL}`,
+  };
+
+  test.each([
+    ["/", "/web/"],
+    ["/web", "/web/"],
+    [`/web?next=//${EVIL}`, `/web/?next=//${EVIL}`],
+    [`//${EVIL}/%2e%2e`, "/web/"],
+    [`/?//${EVIL}`, `/web/?//${EVIL}`],
+  ])("%s leads to %s of this very host", async (path, target) => {
+    const answer = await asked(path, NAMES);
+    expect([answer.status, answer.location]).toEqual([302, target]);
+    const base = "http://relay.example";
+    expect(new URL(answer.location, base).origin).toBe(base);
+  });
+
+  test.each([`//${EVIL}`, `/\\${EVIL}`, `/web//${EVIL}`, `/web/..//${EVIL}`, `/${EVIL}`])(
+    "%s leads nowhere",
+    async (path) => {
+      const answer = await asked(path, NAMES);
+      expect(answer.location).toBe("");
+      expect([200, 404]).toContain(answer.status);
+    },
+  );
+
+  test("neither a cookie nor an answer takes it up, and no one else is told of it", async () => {
+    const login = JSON.stringify(ADMIN);
+    const json = { ...NAMES, "content-type": "application/json" };
+    const answers = [
+      await asked("/admin/login", json, "POST", login),
+      await asked("/admin/session", NAMES),
+      await asked("/health", NAMES),
+      await asked("/v1/models", NAMES),
+      await asked("/web/", NAMES),
+    ];
+    expect(answers.map(({ status }) => status)).toEqual([200, 401, 503, 401, 200]);
+    expect(answers[0]?.headers).toMatch(/set-cookie\nrelay_session=/i);
+    expect(answers[0]?.headers).not.toMatch(/domain=/i);
+    for (const { headers, body } of answers) expect(headers + body).not.toContain(EVIL);
+    // The one that tells a page its own address is asked for again each time.
+    const own = await asked("/web/relay.json", NAMES);
+    expect(own.headers).toContain("no-cache");
+    expect(await (await get("/web/relay.json")).json()).toEqual({ url: relay.url });
+  });
 });
 
 describe("files and messages have nothing to do with each other", () => {

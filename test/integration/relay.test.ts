@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ADMIN, type RelayKey, TestRelay } from "../fixtures/relay.ts";
@@ -117,6 +118,63 @@ describe("bad input is answered in Anthropic's shape, and nothing goes upstream"
       expect(wrong.headers.get("allow")).toBe("POST");
       expect(await refusalOf(wrong)).toBe("405 invalid_request_error");
     }));
+});
+
+describe("bytes that two readers could read as one request or as two", () => {
+  const body = JSON.stringify({
+    ...{ model: "claude-sonnet-5", max_tokens: 5 },
+    messages: [{ role: "user", content: "Hello" }],
+  });
+  const request = (framing: string, content: string) =>
+    [
+      "POST /v1/messages HTTP/1.1",
+      "host: relay.example",
+      `x-api-key: ${key.apiKey}`,
+      "anthropic-version: 2023-06-01",
+      "content-type: application/json",
+      framing,
+      "",
+      content,
+    ].join("\r\n");
+  const sized = (framing = "") =>
+    request(`${framing}content-length: ${Buffer.byteLength(body)}`, body);
+  const chunked = (framing: string) =>
+    request(framing, `${Buffer.byteLength(body).toString(16)}\r\n${body}\r\n0\r\n\r\n`);
+
+  /** @returns how many answers came, and how many messages went upstream */
+  async function send(bytes: string): Promise<{ answers: number; messages: number }> {
+    const before = relay.fake.ledger.byPath("/v1/messages").length;
+    const socket = connect(Number(new URL(relay.url).port), "127.0.0.1");
+    // Both sides see the end of it: what is answered at all has come by then.
+    socket.end(bytes);
+    let answer = "";
+    for await (const chunk of socket) answer += String(chunk);
+    const answers = [...answer.matchAll(/HTTP\/1\.1 \d{3} /g)].length;
+    return { answers, messages: relay.fake.ledger.byPath("/v1/messages").length - before };
+  }
+
+  test.each<[string, () => string]>([
+    ["a length beside chunks", () => chunked("content-length: 9999\r\ntransfer-encoding: chunked")],
+    ["chunks beside a length", () => chunked("transfer-encoding: chunked\r\ncontent-length: 4")],
+    ["two lengths", () => sized("content-length: 4\r\n")],
+    ["a list of lengths", () => request(`content-length: ${body.length}, 4`, body)],
+    ["a length with a sign", () => request(`content-length: +${body.length}`, body)],
+    ["chunks by another name", () => chunked("transfer-encoding: xchunked")],
+    ["chunks that are not the last coding", () => chunked("transfer-encoding: chunked, identity")],
+    ["a space before the colon", () => chunked("transfer-encoding : chunked")],
+    ["a folded header", () => sized("x-a: 1\r\n transfer-encoding: chunked\r\n")],
+    ["a bare line feed", () => sized("x-a: 1\ntransfer-encoding: chunked\r\n")],
+    ["a bare carriage return", () => sized("x-a: 1\rtransfer-encoding: chunked\r\n")],
+    ["a zero byte", () => sized("x-a: 1\0\r\n")],
+  ])("%s: what follows is never a request of its own", async (_, first) => {
+    const { answers, messages } = await send(first() + sized());
+    expect(answers).toBe(1);
+    expect(messages).toBeLessThanOrEqual(1);
+  });
+
+  test("while two plain requests are two", async () => {
+    expect(await send(sized() + sized())).toEqual({ answers: 2, messages: 2 });
+  });
 });
 
 describe("what a key holder can ask", () => {

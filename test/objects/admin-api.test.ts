@@ -2,6 +2,7 @@ import { evictDurableObject, reset, runInDurableObject } from "cloudflare:test";
 import { env, exports } from "cloudflare:workers";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { issueSession } from "../../src/admin/session.ts";
+import { UNLIMITED } from "../../src/keys/key-limits.ts";
 import { KeyStoreUnavailable } from "../../src/keys/key-store.ts";
 import { servicesOf } from "../../src/relay/services.ts";
 
@@ -639,5 +640,40 @@ describe("the operator's prices", () => {
     });
     expect(await set(opus)).toMatchObject({ status: 409, error: "conflict" });
     expect((await set({ ...opus, model: "model-7", input: 3 })).status).toBe(200);
+  });
+});
+
+describe("what is made again from elsewhere", () => {
+  const hash = "0123456789abcdef".repeat(4);
+  const record = {
+    ...{ schema: 1, id: "5f0c0c7e-6a43-4f0e-9d3c-0a6a3f3c7d11", name: "laptop", description: "" },
+    ...{ hint: "imported", tags: [], enabled: true, createdAtMs: 1, expiresAtMs: null },
+    ...{ activeForMs: null, revokedAtMs: null, deletedAtMs: null, boundTo: null, version: 1 },
+    models: { allowed: null, denied: [] },
+    limits: UNLIMITED,
+    secret: { mark: hash.slice(0, 16), previous: null },
+  };
+  const bring = () => ask("POST", "/api-keys/import", { keys: [{ hash, record }] });
+
+  test("a key that was listed and not written under its hash is written by the next import", async () => {
+    expect((await bring()).data).toMatchObject({ imported: 1, there: 0 });
+    await env.RELAY_KEYS.delete(`key:${hash}`);
+    expect((await bring()).data).toMatchObject({ imported: 0, there: 1 });
+    expect(await env.RELAY_KEYS.get(`key:${hash}`, "json")).toEqual(record);
+  });
+
+  test("an account's id is never used again, also where the account was removed", async () => {
+    const id = "0b6d3c52-6f38-4a5d-8f1b-9d7f8c1f2a33";
+    const make = () =>
+      ask("POST", "/claude-accounts", { id, name: "team", apiKey: "sk-ant-api-x" });
+    expect((await make()).status).toBe(201);
+    expect(await make()).toMatchObject({ status: 409, error: "conflict" });
+    expect((await ask("DELETE", `/claude-accounts/${id}`)).status).toBe(200);
+    const again = await make();
+    expect(again).toMatchObject({
+      status: 409,
+      message: expect.stringContaining("or there was one"),
+    });
+    expect((await ask("GET", `/claude-accounts/${id}`)).status).toBe(404);
   });
 });

@@ -366,6 +366,32 @@ describe("who is who", () => {
   });
 });
 
+describe("whoever guesses passwords", () => {
+  const PASSWORD = "a password for tests only";
+  /** The header that Cloudflare sets itself, whatever a client sends. */
+  const onCloudflare: Env = { ...withoutAccess, CLIENT_ADDRESS_HEADER: "cf-connecting-ip" };
+  const tried = async (address: string, password: string, headers = {}) => {
+    const from = { "cf-connecting-ip": address, ...headers };
+    const body = { username: "admin", password };
+    return (await ask("POST", "/admin/login", from, onCloudflare, body)).status;
+  };
+
+  test("locks out nobody at another address, and gains no tries by headers or by a wide network", async () => {
+    for (let guess = 0; guess < 5; guess += 1) {
+      expect(await tried(`2001:db8:1:2::${guess + 1}`, `guess ${guess}`)).toBe(401);
+    }
+    const others = { "x-forwarded-for": "192.0.2.77", "true-client-ip": "192.0.2.78" };
+    expect(await tried("2001:db8:1:2:ffff::9", PASSWORD, others)).toBe(429);
+    expect(await tried("192.0.2.7", PASSWORD)).toBe(200);
+    expect(await tried("2001:db8:1:3::1", PASSWORD)).toBe(200);
+    // Whoever is in stays in, at the very address that has to wait.
+    const inside = { "cf-connecting-ip": "2001:db8:1:2::1", authorization: `Bearer ${token}` };
+    expect((await session(inside, onCloudflare)).status).toBe(200);
+    // Nor does one success elsewhere open the way for the guesser.
+    expect(await tried("2001:db8:1:2::1", PASSWORD)).toBe(429);
+  });
+});
+
 describe("every route of the admin API", () => {
   // From the route table itself, so that a new route cannot be forgotten.
   const routes = adminApi.routes

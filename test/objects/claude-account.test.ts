@@ -788,6 +788,32 @@ describe("the roster", () => {
       expect(await secretOf(bench)).toBe("damaged_credential");
     }));
 
+  test("a credential that is copied into another account's object does not open there", async () => {
+    const copied = await rowsOfOther();
+    await withBench(async (bench, storage) => {
+      await bench.account.create(SETTINGS, oauthCredential(), null);
+      expect(await secretOf(bench)).toBe("access-1");
+      storage.sql.exec(
+        "UPDATE credential SET sealed_access = ?, sealed_refresh = ?",
+        copied.access,
+        copied.refresh,
+      );
+      const woken = new Bench(storage, await Vault.open(KEY));
+      expect(await secretOf(woken)).toBe("damaged_credential");
+      expect(woken.calls).toEqual([]);
+    });
+  });
+
+  /** Another account's credential, sealed under the same key. */
+  async function rowsOfOther(): Promise<{ access: string; refresh: string }> {
+    const vault = await Vault.open(KEY);
+    const [access, refresh] = await Promise.all([
+      vault.seal("another-account", "credential.access", "access-of-another"),
+      vault.seal("another-account", "credential.refresh", "refresh-of-another"),
+    ]);
+    return { access, refresh };
+  }
+
   test("an account that was removed is gone, and a late report does not bring it back", () =>
     withBench(async (bench, storage) => {
       await bench.account.create(SETTINGS, oauthCredential(), null);

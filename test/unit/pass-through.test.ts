@@ -102,6 +102,22 @@ describe("an answer on its way", () => {
     expect(await ended).toMatchObject({ outcome: "truncated" });
   });
 
+  test("of JSON that is too long to be read passes whole, and is billed as estimated", async () => {
+    const source = upstream();
+    const { response, ended } = run(source, { isEventStream: false, isJson: true });
+    const part = "x".repeat(1024 * 1024);
+    const bytes = response.arrayBuffer();
+    source.send('{"text":"');
+    for (let sent = 0; sent < 17; sent += 1) {
+      source.send(part);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    source.send('"}');
+    source.end();
+    expect((await bytes).byteLength).toBe(17 * part.length + '{"text":""}'.length);
+    expect(await ended).toMatchObject({ outcome: "completed", reading: { estimated: true } });
+  });
+
   test("of JSON that ends too early, although without an error, is aborted as well", async () => {
     const source = upstream();
     const { response, ended } = run(source, { isEventStream: false, isJson: true });

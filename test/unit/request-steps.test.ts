@@ -15,6 +15,8 @@ import { scanObject } from "../../src/relay/json-scan.ts";
 import { readMessageFields } from "../../src/relay/message-fields.ts";
 import { MAX_BODY_BYTES, readBody } from "../../src/relay/read-body.ts";
 import { type Refusal, refuse } from "../../src/relay/refusal.ts";
+import { relay } from "../../src/relay/relay.ts";
+import type { Services } from "../../src/relay/services.ts";
 import { firstIdOf, newRequestId } from "../../src/request-id.ts";
 import { downstreamHeaders, upstreamHeaders } from "../../src/upstream/headers.ts";
 
@@ -488,6 +490,36 @@ describe("whose request it is", () => {
   });
 });
 
+test("a key is looked for by its hash alone: no comparison can tell how much of it is right", async () => {
+  const asked: string[] = [];
+  const note = <T>(hash: string, answer: T): T => {
+    asked.push(hash);
+    return answer;
+  };
+  const keys = {
+    peek: (hash: string) => note(hash, null),
+    hasSeen: (hash: string) => note(hash, false),
+    find: async (hash: string): Promise<KeyLookup> => note(hash, { kind: "unknown" }),
+  } as unknown as KeyCache;
+  const shown = `cr_${"0123456789abcdef".repeat(4)}`;
+  const almost = shown.replace(/.$/, "e");
+  for (const key of [shown, almost]) {
+    await identify(new Headers({ "x-api-key": key }), {
+      keys,
+      importedKeys: new ImportedKeys("pepper"),
+      failedKeys: new FailedKeys({ limit: async () => ({ success: true }) }),
+      config: { clientAddressHeader: "" } as RelayConfig,
+    });
+  }
+  const hashes = [...new Set(asked)];
+  // Two keys, each under the relay's own hash and under the other system's.
+  expect(hashes).toHaveLength(4);
+  for (const hash of hashes) expect(hash).toMatch(/^[0-9a-f]{64}$/);
+  expect(hashes.some((hash) => shown.includes(hash) || almost.includes(hash))).toBe(false);
+  // Keys that differ in their last character share no beginning to feel one's way along.
+  expect(new Set(hashes.map((hash) => hash.slice(0, 8))).size).toBe(4);
+});
+
 describe("keys of another system", () => {
   const plainKey = `cr_${"c".repeat(64)}`;
   const pepper = "the encryption key of the other system";
@@ -613,6 +645,41 @@ describe("wrong keys", () => {
     expect((await identify(headers, { keys, importedKeys: null, failedKeys, config })).ok).toBe(
       true,
     );
+  });
+});
+
+describe("a relay at which too many wait", () => {
+  const services = (isFull: boolean) =>
+    ({
+      keys: { peek: () => ({ id: "k" }) },
+      failedKeys: null,
+      importedKeys: null,
+      config: { clientAddressHeader: "" },
+      meterLink: { isFull },
+      log: () => {},
+    }) as unknown as Services;
+  const ask = async (isFull: boolean, key = `cr_${"0123456789abcdef".repeat(4)}`) => {
+    const request = new Request("https://relay.example/v1/messages", {
+      method: "POST",
+      headers: { "x-api-key": key },
+      body: "[]",
+    });
+    const ctx = { waitUntil: () => {} } as unknown as ExecutionContext;
+    const answer = await relay(request, services(isFull), ctx, "/v1/messages", true);
+    return { status: answer.status, read: request.bodyUsed, text: await answer.text() };
+  };
+
+  test("says so at once, and reads on so that the client sees it", async () => {
+    expect(await ask(true)).toMatchObject({
+      status: 503,
+      read: true,
+      text: expect.stringContaining("more requests are waiting here"),
+    });
+  });
+
+  test("still tells a wrong key from a right one, and with room goes on to the body", async () => {
+    expect((await ask(true, "cr_no")).status).toBe(401);
+    expect((await ask(false)).status).toBe(400);
   });
 });
 
@@ -772,6 +839,7 @@ describe("the relay's own errors", () => {
     ],
     [{ kind: "key_store_unavailable" }, 503, "api_error", "5", false],
     [{ kind: "meter_unavailable" }, 503, "api_error", "5", false],
+    [{ kind: "relay_overloaded" }, 503, "api_error", "2", false],
     [{ kind: "upstream_unreachable", timedOut: false }, 503, "api_error", "10", false],
     [{ kind: "not_configured", problems: ["X is missing."] }, 503, "api_error", "60", true],
   ];

@@ -1,0 +1,174 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import { TEAM } from "../../bench/host/population.ts";
+import { startRelay } from "../../bench/host/relay.ts";
+import { table } from "../../bench/report/table.ts";
+import { smallRequest } from "../../bench/scenarios/requests.ts";
+import { withStage } from "../../bench/stage.ts";
+import { ensureBundle } from "../../scripts/host/bundle.ts";
+import { runMain, Stop } from "../../scripts/host/stop.ts";
+import { kept } from "./conservation.ts";
+import type { Seen } from "./load.ts";
+import { FAULT_ROWS } from "./rows.ts";
+import { play } from "./run.ts";
+import { Stage } from "./stage.ts";
+
+const MINUTE_MS = 60_000;
+const DEFAULT_MINUTES = 30;
+/** A third of the time for many streams, the rest for faults. */
+const STREAMS_SHARE = 1 / 3;
+const STREAMS = 2_000;
+const EVENT_EVERY_MS = 500;
+const BEGIN_OVER_MS = 20_000;
+const SAMPLE_EVERY_MS = 2_000;
+const FAULT_MS = 3_000;
+/** For what was in flight to end, and for idle connections to be closed. */
+const SETTLE_MS = 20_000;
+const BYTES_PER_MB = 1_000_000;
+const BYTES_PER_KIB = 1_024;
+/** Of one part of the time to another: what a collector of garbage leaves to chance. */
+const FLAT_WITHIN = 1.3;
+
+interface Sample {
+  mb: number;
+  sockets: number;
+}
+
+/** `npm run soak [-- MINUTES]`: whether memory and sockets stay flat, and return when the load ends. */
+async function main(): Promise<number> {
+  const minutes = Number(process.argv[2] ?? DEFAULT_MINUTES);
+  if (!(minutes > 0)) throw new Stop("How many minutes? A number above 0, such as 30.");
+  if (process.platform !== "linux") throw new Stop("The soak reads /proc: it needs Linux.");
+  const areStreamsFlat = await soakStreams(minutes * STREAMS_SHARE * MINUTE_MS);
+  const areFaultsFlat = await soakFaults(minutes * (1 - STREAMS_SHARE) * MINUTE_MS);
+  return areStreamsFlat && areFaultsFlat ? 0 : 1;
+}
+
+async function soakStreams(forMs: number): Promise<boolean> {
+  const bundle = await ensureBundle(console.log);
+  return withStage(tmpdir(), async ({ load, upstreamUrl, newDir }) => {
+    const relay = await startRelay({ bundle, dir: newDir(), upstreamUrl, population: TEAM });
+    try {
+      const eventsEach = Math.ceil(forMs / EVENT_EVERY_MS);
+      console.log(`${STREAMS} streams, an event each ${EVENT_EVERY_MS} ms ...`);
+      const base = sampleOf(relay.workerd.pid);
+      const samples: Sample[] = [];
+      const sampling = every(SAMPLE_EVERY_MS, () => samples.push(sampleOf(relay.workerd.pid)));
+      const figures = await load.run({
+        kind: "streams",
+        port: relay.port,
+        path: `/v1/messages?answer=paced&every=${EVENT_EVERY_MS}&events=${eventsEach}`,
+        body: smallRequest(true),
+        callers: relay.callers,
+        answerBytes: null,
+        streams: STREAMS,
+        beginOverMs: BEGIN_OVER_MS,
+        eventsEach,
+      });
+      sampling.stop();
+      const running = samples.filter((_, nth) => nth * SAMPLE_EVERY_MS > BEGIN_OVER_MS);
+      await sleep(SETTLE_MS);
+      const after = sampleOf(relay.workerd.pid);
+      console.log(`${figures.answers} of ${STREAMS} streams whole, ${figures.wrongCount} wrong.\n`);
+      console.log(`${shown(base, running, after)}\n`);
+      return (
+        figures.wrongCount === 0 && isFlat(running) && after.sockets <= base.sockets + TEAM.keys
+      );
+    } finally {
+      await relay.stop();
+    }
+  });
+}
+
+async function soakFaults(forMs: number): Promise<boolean> {
+  const stage = await Stage.open();
+  try {
+    const pid = () => stage.relay.runtimePid() ?? 0;
+    // What every relay takes up that has served at all.
+    await play(stage, { name: "warm-up", allowed: [], strike: () => sleep(FAULT_MS) }, FAULT_MS);
+    await sleep(SETTLE_MS);
+    const base = sampleOf(pid());
+    const samples: Sample[] = [];
+    const seen: Seen[] = [];
+    // A killed runtime would begin anew, and nothing could be said of its memory.
+    const rows = FAULT_ROWS.filter(({ name }) => !name.startsWith("runtime killed"));
+    const endAtMs = Date.now() + forMs;
+    let faults = 0;
+    let wrong = 0;
+    let unrecovered = 0;
+    console.log(`Faults for ${Math.round(forMs / MINUTE_MS)} minutes ...`);
+    const sampling = every(SAMPLE_EVERY_MS, () => samples.push(sampleOf(pid())));
+    for (const row of cycle(rows)) {
+      if (Date.now() >= endAtMs) break;
+      const figures = await play(stage, row, FAULT_MS);
+      faults += 1;
+      wrong += figures.wrong.length;
+      for (const one of figures.wrong) {
+        console.log(`${row.name}: ${one.sight} ${one.status} ${one.excerpt}`);
+      }
+      unrecovered += figures.recoveredAfterMs === null ? 1 : 0;
+      seen.push(...figures.seen);
+    }
+    sampling.stop();
+    await sleep(SETTLE_MS);
+    const after = sampleOf(pid());
+    const open = await Promise.all(stage.keys.map((key) => stage.relay.usage(key)));
+    const leases = open.reduce((sum, { usage }) => sum + usage.inFlight, 0);
+    const ledger = await kept(stage, seen);
+    const sum = (field: "lost" | "wrong" | "estimated" | "unsettled") =>
+      ledger.reduce((all, row) => all + row[field], 0);
+    console.log(
+      `${faults} faults, ${seen.length} requests: ${wrong} not as allowed, ${unrecovered} without recovery; in the ledger ${sum("lost")} lost, ${sum("wrong")} wrong, ${sum("estimated")} estimated, ${sum("unsettled")} unsettled; ${leases} leases open at the end.\n`,
+    );
+    console.log(shown(base, samples, after));
+    const isKept = sum("lost") === 0 && sum("wrong") === 0 && leases === 0;
+    return wrong === 0 && unrecovered === 0 && isKept && isFlat(samples);
+  } finally {
+    await stage.close();
+  }
+}
+
+function* cycle<T>(items: readonly T[]): Generator<T> {
+  for (;;) yield* items;
+}
+
+function every(ms: number, act: () => void): { stop: () => void } {
+  const timer = setInterval(act, ms);
+  return { stop: () => clearInterval(timer) };
+}
+
+function sampleOf(pid: number): Sample {
+  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  const sockets = readdirSync(`/proc/${pid}/fd`).length;
+  return { mb: (Number(kib) * BYTES_PER_KIB) / BYTES_PER_MB, sockets };
+}
+
+/** The last third of the time against the middle one: the first is growth to what the load needs. */
+function isFlat(samples: readonly Sample[]): boolean {
+  const third = Math.floor(samples.length / 3);
+  const mean = (part: readonly Sample[]) =>
+    part.reduce((sum, { mb }) => sum + mb, 0) / Math.max(1, part.length);
+  return mean(samples.slice(2 * third)) <= FLAT_WITHIN * mean(samples.slice(third, 2 * third));
+}
+
+function shown(base: Sample, samples: readonly Sample[], after: Sample): string {
+  const third = Math.max(1, Math.floor(samples.length / 3));
+  const most = (part: readonly Sample[], field: keyof Sample) =>
+    String(Math.round(Math.max(0, ...part.map((sample) => sample[field]))));
+  const line = (name: string, part: readonly Sample[]) => [
+    name,
+    most(part, "mb"),
+    most(part, "sockets"),
+  ];
+  return table([
+    ["runtime", "most MB", "most files and sockets"],
+    line("before", [base]),
+    line("first third", samples.slice(0, third)),
+    line("second third", samples.slice(third, 2 * third)),
+    line("last third", samples.slice(2 * third)),
+    line("after", [after]),
+  ]);
+}
+
+await runMain(main);
