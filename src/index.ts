@@ -2,7 +2,9 @@ import { adminApi } from "./admin/admin-api.ts";
 import { metricsAnswer } from "./metrics/metrics.ts";
 import { isPanelPath, panelAnswer } from "./panel/panel.ts";
 import { canonicalPath, clientApi } from "./relay/client-api.ts";
+import { refuse } from "./relay/refusal.ts";
 import { servicesOf } from "./relay/services.ts";
+import { newRequestId } from "./request-id.ts";
 import { healthAnswer } from "./system/health.ts";
 
 export { AdminGate } from "../durable-objects/admin-gate.ts";
@@ -16,13 +18,20 @@ export { UsageLedger } from "../durable-objects/usage-ledger.ts";
 /** The doors: the client API (hot path, no framework), the admin API, the panel and the system's own. */
 export default {
   fetch(request, env, ctx): Response | Promise<Response> {
-    const url = new URL(request.url);
+    const url = URL.parse(request.url);
+    if (url === null) return unreadable();
     const path = canonicalPath(url.pathname);
     if (path.startsWith("/v1/")) return clientApi(request, path, url.search, servicesOf(env), ctx);
     if (path === "/admin" || path.startsWith("/admin/")) return adminApi.fetch(request, env, ctx);
     return system(request, path, url.search, env, ctx);
   },
 } satisfies ExportedHandler<Env>;
+
+/** Whoever sends a host that is none must not meet an exception. */
+function unreadable(): Response {
+  const nowMs = Date.now();
+  return refuse({ kind: "address_unreadable" }, newRequestId(nowMs), nowMs);
+}
 
 function system(
   request: Request,

@@ -11,6 +11,7 @@ export type Refusal =
   | { kind: "key_missing" }
   | { kind: "key_malformed" }
   | { kind: "too_many_wrong_keys" }
+  | { kind: "address_unreadable" }
   | { kind: "route_unknown"; path: string }
   | { kind: "method_not_allowed"; allow: string }
   | { kind: "body_empty" }
@@ -18,6 +19,7 @@ export type Refusal =
   | { kind: "body_not_json"; atByte: number }
   | { kind: "body_too_deep" }
   | { kind: "body_too_large" }
+  | { kind: "headers_too_large" }
   | { kind: "body_unreadable" }
   | { kind: "model_missing" }
   | { kind: "field_repeated"; field: string }
@@ -203,6 +205,22 @@ function wireErrorOf(refusal: Refusal, nowMs: number): WireError {
         status: 413,
         type: "request_too_large",
         message: "the body is larger than 32 MiB, which is the most that Anthropic takes.",
+        final: true,
+      };
+    case "address_unreadable":
+      return {
+        status: 400,
+        type: "invalid_request_error",
+        message:
+          "the request's host and path make no address. Check the base URL that the client was given, its port too.",
+        final: true,
+      };
+    case "headers_too_large":
+      return {
+        status: 431,
+        type: "invalid_request_error",
+        message:
+          "the request's headers are larger than 12 KiB, which is more than is sure to be taken upstream. Send fewer, or shorter ones.",
         final: true,
       };
     case "no_account":

@@ -24,6 +24,12 @@ import type { Outcome } from "./settlement.ts";
 const NO_BODY = new Uint8Array();
 
 /**
+ * Servers take 16 KiB of headers at the least, and many cut the connection at more: that looks like an
+ * upstream that is out of reach, and one client would rest every account. The rest is the relay's own.
+ */
+const MAX_HEADER_CHARS = 12 * 1024;
+
+/**
  * The walk of one request (docs/architecture.md): identify, read, choose, acquire, send, stream,
  * settle. Framework-free: a `Request` in, a `Response` out.
  *
@@ -70,6 +76,10 @@ async function walk(
   }
   const { record: key, mark: keyMark } = identified.value;
   keyId = key.id;
+  if (areTooLarge(request.headers)) {
+    await dropBody(request);
+    return refused({ kind: "headers_too_large" });
+  }
   if (services.meterLink.isFull) {
     await dropBody(request);
     return refused({ kind: "relay_overloaded" });
@@ -243,4 +253,10 @@ function sessionOf(headers: Headers, fields: MessageFields, body: Uint8Array): s
 
 function ended(outcome: Outcome): Ending {
   return { outcome, reading: emptyReading() };
+}
+
+function areTooLarge(headers: Headers): boolean {
+  let characters = 0;
+  for (const [name, value] of headers) characters += name.length + value.length;
+  return characters > MAX_HEADER_CHARS;
 }

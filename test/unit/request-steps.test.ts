@@ -811,6 +811,8 @@ describe("the relay's own errors", () => {
     [{ kind: "body_empty" }, 400, "invalid_request_error", null, true],
     [{ kind: "body_not_json", atByte: 3 }, 400, "invalid_request_error", null, true],
     [{ kind: "model_missing" }, 400, "invalid_request_error", null, true],
+    [{ kind: "address_unreadable" }, 400, "invalid_request_error", null, true],
+    [{ kind: "headers_too_large" }, 431, "invalid_request_error", null, true],
     [{ kind: "body_too_large" }, 413, "request_too_large", null, true],
     [{ kind: "route_unknown", path: "/x" }, 404, "not_found_error", null, true],
     [{ kind: "method_not_allowed", allow: "POST" }, 405, "invalid_request_error", null, true],
