@@ -4,6 +4,9 @@ import { type HistoryOwner, writeHistory } from "./history.ts";
 const HOUR_S = 3_600;
 /** In a way that shows: a limit that is almost spent, a window that is almost full. */
 const REQUESTS_NOW = 6;
+/** Half a minute in all: twice what a busy meter may take. */
+const LISTING_ATTEMPTS = 60;
+const LISTING_PAUSE_MS = 500;
 
 /** What a furnished relay has, for tests that want one thing of it. */
 export interface Furniture {
@@ -137,4 +140,14 @@ async function sendRequests(relay: TestRelay, keys: Record<string, RelayKey>): P
   const revoked = keys["Phone that was lost"];
   if (revoked !== undefined) await (await relay.message(revoked)).arrayBuffer();
   return requestId;
+}
+
+/** A request is in the ledger five to fifteen seconds after its end. */
+export async function untilListed(relay: TestRelay, requestId: string): Promise<void> {
+  for (let attempt = 0; attempt < LISTING_ATTEMPTS; attempt += 1) {
+    const { status } = await relay.admin("GET", `/requests/${requestId}`);
+    if (status === 200) return;
+    await new Promise((resolve) => setTimeout(resolve, LISTING_PAUSE_MS));
+  }
+  throw new Error("a request of the furnished relay was never listed");
 }
