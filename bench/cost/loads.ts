@@ -1,3 +1,5 @@
+import { SHARED_READS } from "./usage.ts";
+
 /** Who asks how often, and how much of it is played. Times are those of the relay's clock. */
 export interface CostLoad {
   name: string;
@@ -59,5 +61,9 @@ export const COST_LOADS: CostLoad[] = [
 export function shares(load: CostLoad): Record<string, number> {
   const playedKeys = load.sampleKeys / load.keys;
   const playedAccounts = load.sampleAccounts / load.accounts;
-  return { Fleet: playedKeys, ClaudeAccount: playedKeys / playedAccounts };
+  return {
+    Fleet: playedKeys,
+    ClaudeAccount: playedKeys / playedAccounts,
+    [SHARED_READS]: playedKeys,
+  };
 }

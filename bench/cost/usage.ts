@@ -14,12 +14,17 @@ export interface ObjectUse {
 export interface Counts {
   workerRequests: number;
   kvReads: number;
+  /** Of what all keys share, in each isolate once. */
+  kvSharedReads: number;
   kvWrites: number;
   objects: Record<string, ObjectUse>;
 }
 
+/** The name under which `share` has the part of {@link Counts.kvSharedReads}. */
+export const SHARED_READS = "kvSharedReads";
+
 /** What one relayed request uses. */
-export interface Usage extends Omit<Counts, "workerRequests"> {
+export interface Usage extends Omit<Counts, "workerRequests" | "kvSharedReads"> {
   workerRequests: number;
   workerCpuMs: number;
 }
@@ -55,7 +60,11 @@ export function usagePerRequest(
   return {
     workerRequests: 1,
     workerCpuMs: cpuMs / requests,
-    kvReads: (after.kvReads - before.kvReads) / requests,
+    kvReads:
+      (after.kvReads -
+        before.kvReads +
+        (after.kvSharedReads - before.kvSharedReads) * (share[SHARED_READS] ?? 1)) /
+      requests,
     kvWrites: (after.kvWrites - before.kvWrites) / requests,
     objects,
   };

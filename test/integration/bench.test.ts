@@ -110,17 +110,19 @@ test("a budget is met at its limit, and not without a figure", () => {
 
 test("a million requests are priced part by part, and a sample's shared objects by their share", () => {
   const use = { requests: 0, rowsRead: 0, rowsWritten: 0, activeMs: 0 };
-  const before = { workerRequests: 10, kvReads: 0, kvWrites: 0, objects: { KeyMeter: use } };
+  const none = { kvReads: 0, kvSharedReads: 0, kvWrites: 0 };
+  const before = { workerRequests: 10, ...none, objects: { KeyMeter: use } };
   const after = {
     workerRequests: 110,
-    kvReads: 10,
+    kvReads: 9,
+    kvSharedReads: 10,
     kvWrites: 1,
     objects: {
       KeyMeter: { requests: 200, rowsRead: 1_000, rowsWritten: 300, activeMs: 1_000 },
       Fleet: { requests: 100, rowsRead: 0, rowsWritten: 0, activeMs: 0 },
     },
   };
-  const usage = usagePerRequest(before, after, 150, { Fleet: 0.1 });
+  const usage = usagePerRequest(before, after, 150, { Fleet: 0.1, kvSharedReads: 0.1 });
   expect(usage.objects.Fleet?.requests).toBeCloseTo(0.1);
   const dollars = Object.fromEntries(
     pricePerMillion(usage).map(({ part, dollars }) => [part, Number(dollars.toFixed(6))]),

@@ -1,5 +1,8 @@
 import { countRequest, counts } from "./counts.js";
 
+/** The mark of changes past the relay, which serves all keys; see src/keys/kv.ts. */
+const CHANGE_MARK = "changed";
+
 /** By the environment as the runtime gives it: the relay keeps what it made for an environment. */
 const made = new WeakMap();
 
@@ -45,7 +48,8 @@ function countedStub(stub, className, id) {
 
 function countedKv(kv) {
   const read = (names) => {
-    counts.kvReads += Array.isArray(names) ? names.length : 1;
+    if (names === CHANGE_MARK) counts.kvSharedReads += 1;
+    else counts.kvReads += Array.isArray(names) ? names.length : 1;
   };
   return {
     get(names, ...rest) {

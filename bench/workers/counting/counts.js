@@ -2,6 +2,8 @@
 export const counts = {
   workerRequests: 0,
   kvReads: 0,
+  /** Of what all keys share. */
+  kvSharedReads: 0,
   kvWrites: 0,
   /** By class of Durable Object. */
   objects: {},
