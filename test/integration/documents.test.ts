@@ -103,6 +103,28 @@ test("README's table names every configuration value, and no other", () => {
   );
 });
 
+describe("both languages of README say the same", () => {
+  const [english, chinese] = ["README.md", "README.zh-CN.md"].map(read) as [string, string];
+
+  test("each leads to the other", () => {
+    expect(linksOf(english)).toContain("README.zh-CN.md");
+    expect(linksOf(chinese)).toContain("README.md");
+  });
+
+  test.each<[string, (text: string) => unknown[]]>([
+    ["headings, by their level", (text) => all(text, /^(#+) /gm)],
+    ["blocks of code", (text) => all(text, /^ *```(\w*\n[\s\S]*?)^ *```$/gm)],
+    ["links, in their order", (text) => linksOf(text).filter((link) => !link.startsWith("README"))],
+    ["rows of tables", (text) => all(text, /^\|(?! -)(.*)$/gm).map((row) => row.split("|").length)],
+    ["names and commands", (text) => [...new Set(all(text, /`([^`\n]+)`/g))].sort()],
+    ["figures", (text) => all(text, /\| (\d[\d.,]*) +(?=\|)/g)],
+  ])("%s", (_what, parts) => {
+    const wanted = parts(english);
+    expect(wanted.length).toBeGreaterThan(5);
+    expect(parts(chinese)).toEqual(wanted);
+  });
+});
+
 test("the storage page names every table of the Durable Objects, and no other", () => {
   const sources = filesBelow("durable-objects").map(read).join("\n");
   const made = [...sources.matchAll(/CREATE TABLE IF NOT EXISTS (\w+)/g)].map(([, name]) => name);
@@ -195,6 +217,27 @@ test("the operations page names every event of the log", () => {
   expect([...events].filter((name) => !text.includes(`| \`${name}\` |`))).toEqual([]);
 });
 
+test("the incidents quote messages as the code says them", () => {
+  const said = ["src", "durable-objects", "scripts"]
+    .flatMap(filesBelow)
+    .filter((path) => path.endsWith(".ts"))
+    .map(read)
+    .join("\n")
+    // Of two ways to go on, the pages quote the first.
+    .replace(/\$\{[^}]*\? "([^"]*)" : "[^"]*"\}/g, "$1");
+  const titles = [
+    ...section(read("docs/operations.md"), "Incidents").matchAll(/^### `(.+)`$/gm),
+  ].map(([, title = ""]) => title);
+  expect(titles.length).toBeGreaterThan(15);
+  // An ellipsis, a number, a file or an address is what the message fills in.
+  const unsaid = titles.filter((title) =>
+    title
+      .split(/…|\d+(?:\.\d+){3}|\b8787\b|^secrets\.env/)
+      .some((part) => !said.includes(part.trim())),
+  );
+  expect(unsaid).toEqual([]);
+});
+
 test("the changelog begins with the version of package.json", () => {
   const newest = /^## (\S+) – \d{4}-\d{2}-\d{2}$/m.exec(read("CHANGELOG.md"))?.[1];
   expect(newest).toBe(manifest.version);
@@ -205,6 +248,11 @@ function filesBelow(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => relative(root, join(entry.parentPath, entry.name)));
+}
+
+/** What a pattern's group matches in a text. */
+function all(text: string, pattern: RegExp): string[] {
+  return [...text.matchAll(pattern)].map(([, part]) => part ?? "");
 }
 
 /** Relative links of a page, without code in which brackets mean something else. */
