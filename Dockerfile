@@ -13,7 +13,7 @@ COPY scripts scripts
 COPY admin-pages/index.html admin-pages/vite.config.ts admin-pages/
 COPY admin-pages/src admin-pages/src
 # What the Worker and the forward proxy agree on.
-COPY forward-proxy/src/contract.ts forward-proxy/src/
+COPY forward-proxy/src/contract.ts forward-proxy/src/special-networks.ts forward-proxy/src/
 RUN npm run build
 
 FROM node:24.21.0-bookworm-slim

@@ -1,6 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { BlockList, isIP } from "node:net";
 import { Fault } from "./fault.ts";
+import { SPECIAL_IPV4 } from "./special-networks.ts";
 
 /** An address that was checked, and that alone may be dialled for its name. */
 export interface CheckedAddress {
@@ -10,24 +11,9 @@ export interface CheckedAddress {
 
 export type Resolve = (host: string) => Promise<{ address: string; family: number }[]>;
 
-/** IPv4 that is not public: the IANA special-purpose registry, and what clouds use besides. */
+/** IPv4 that is not public, and what clouds use besides, such as for metadata in 169.254.0.0/16. */
 const NOT_PUBLIC_4: readonly [string, number][] = [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
-  // Link-local, with the metadata service at 169.254.169.254.
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.0.0.0", 24],
-  ["192.0.2.0", 24],
-  ["192.88.99.0", 24],
-  ["192.168.0.0", 16],
-  ["198.18.0.0", 15],
-  ["198.51.100.0", 24],
-  ["203.0.113.0", 24],
-  ["224.0.0.0", 4],
-  ["240.0.0.0", 4],
+  ...SPECIAL_IPV4,
   // Azure's platform service, at a public address.
   ["168.63.129.16", 32],
 ];

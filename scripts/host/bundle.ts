@@ -11,6 +11,7 @@ const SOURCES = [
   "src",
   "durable-objects",
   "forward-proxy/src/contract.ts",
+  "forward-proxy/src/special-networks.ts",
   "wrangler.toml",
   "package.json",
 ];

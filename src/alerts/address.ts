@@ -1,3 +1,4 @@
+import { SPECIAL_IPV4 } from "../../forward-proxy/src/special-networks.ts";
 import { fail, ok, type Result } from "../result.ts";
 
 const ADDRESS_MAX_CHARS = 2_000;
@@ -27,25 +28,6 @@ const TRAPS = [
   "sslip.io",
   "localtest.me",
   "lvh.me",
-];
-
-/** IPv4 networks that are not on the public Internet (IANA's special-purpose registry), as [first, bits]. */
-const SPECIAL_IPV4: readonly [string, number][] = [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.0.0.0", 24],
-  ["192.0.2.0", 24],
-  ["192.88.99.0", 24],
-  ["192.168.0.0", 16],
-  ["198.18.0.0", 15],
-  ["198.51.100.0", 24],
-  ["203.0.113.0", 24],
-  ["224.0.0.0", 4],
-  ["240.0.0.0", 4],
 ];
 
 /**

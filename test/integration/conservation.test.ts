@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { relayIdOf } from "../chaos/load.ts";
 import { addBill, type Bill, emptyBill } from "../fixtures/fake-upstream/bill.ts";
 import { type Fault, faults, type LedgerEntry } from "../fixtures/fake-upstream/index.ts";
 import { runOutLeases } from "../fixtures/meter-leases.ts";
@@ -218,11 +219,6 @@ async function send(
     // The runtime was killed under it, or upstream broke off a body that was no stream.
     cutByKills += 1;
   }
-}
-
-function relayIdOf({ headers }: Response): string | null {
-  const own = headers.get("request-id");
-  return headers.get("x-relay-request-id") ?? (own?.startsWith("rly_") ? own : null);
 }
 
 async function readToFirstWords(answer: Response): Promise<void> {
