@@ -399,11 +399,14 @@ describe("the way from a meter to the ledger", () => {
 
   test("delivers a whole batch without waiting, however little is saved up", () =>
     withSender(async (sender) => {
-      for (let minute = 0; minute < 20; minute += 1) {
+      for (let minute = 0; minute < 22; minute += 1) {
         await sender.settle(await sender.admit());
         await sender.runUntil(sender.nowMs + MINUTE_MS);
       }
       sender.sent.length = 0;
+      await sender.settle(await sender.admit());
+      await sender.runUntil(sender.nowMs + 15 * SECOND_MS);
+      expect(sender.sent).toHaveLength(0);
       for (let nth = 0; nth < 250; nth += 1) await sender.settle(await sender.admit());
       await sender.runUntil(sender.nowMs + 15 * SECOND_MS);
       expect(sender.sent.flatMap(({ facts }) => facts).length).toBeGreaterThanOrEqual(250);
