@@ -30,7 +30,7 @@ class TimedOut extends Error {}
 
 /** Sends the request upstream once, with one account's credential. Never rejects. */
 export async function attempt(
-  { services, request, upstreamPath, body, fields }: RelayCall,
+  { services, request, upstreamPath, unwantedHeaders, body, fields }: RelayCall,
   row: RosterRow,
   credential: Credential,
 ): Promise<AttemptResult> {
@@ -45,7 +45,7 @@ export async function attempt(
     const egress = services.egress.of(row.id, credential.proxy);
     const answer = await egress.fetch(services.config.anthropicApiUrl + upstreamPath, {
       method: "POST",
-      headers: upstreamHeaders(request.headers, credential),
+      headers: upstreamHeaders(request.headers, credential, unwantedHeaders),
       body,
       redirect: "manual",
       encodeResponseBody: "manual",

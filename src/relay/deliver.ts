@@ -1,5 +1,5 @@
 import { decodedText, decodingOf } from "../upstream/content-encoding.ts";
-import { downstreamHeaders } from "../upstream/headers.ts";
+import { type AnswerOptions, clientAnswer } from "../upstream/headers.ts";
 import { readMessageJson } from "../upstream/message-json.ts";
 import { emptyReading, type UsageReading } from "../upstream/usage.ts";
 import { passThrough, SILENCE_TIMEOUT_MS } from "./pass-through.ts";
@@ -22,9 +22,7 @@ export interface Delivery {
   ended: Promise<Ending>;
 }
 
-export interface DeliveryOptions {
-  requestId: string;
-  stripRateLimits: boolean;
+export interface DeliveryOptions extends AnswerOptions {
   /** False where nothing of the answer needs to be read. */
   metered: boolean;
   /** Tells that the client's connection was reset. */
@@ -39,29 +37,25 @@ export interface DeliveryOptions {
  */
 export async function deliver(sent: Sent, options: DeliveryOptions): Promise<Delivery> {
   const { answer, errorBytes } = sent;
-  const init: ResponseInit = {
-    status: answer.status,
-    statusText: answer.statusText,
-    headers: downstreamHeaders(answer.headers, options),
-    // Bytes that upstream compressed stay as they are.
-    encodeBody: "manual",
-  };
   if (errorBytes !== null) {
-    return done(new Response(errorBytes, init), {
+    return done(clientAnswer(errorBytes, answer, options), {
       outcome: "upstream_error",
       reading: emptyReading(),
     });
   }
   if (answer.body === null || !options.metered) {
-    return done(new Response(answer.body, init), { outcome: "completed", reading: emptyReading() });
+    return done(clientAnswer(answer.body, answer, options), {
+      outcome: "completed",
+      reading: emptyReading(),
+    });
   }
   const length = answer.headers.get("content-length");
   if (length !== null && Number(length) <= MAX_WHOLE_ANSWER_BYTES && !isEventStream(answer)) {
-    return deliverWhole(answer, init, options);
+    return deliverWhole(answer, options);
   }
   return passThrough({
     body: answer.body,
-    init,
+    respond: (body) => clientAnswer(body, answer, options),
     isEventStream: isEventStream(answer),
     isJson: contentType(answer).startsWith("application/json"),
     length: length === null ? null : Number(length),
@@ -74,11 +68,7 @@ export async function deliver(sent: Sent, options: DeliveryOptions): Promise<Del
 }
 
 /** A small answer is one piece: it is read whole, which costs less than looking at it on its way. */
-async function deliverWhole(
-  answer: Response,
-  init: ResponseInit,
-  options: DeliveryOptions,
-): Promise<Delivery> {
+async function deliverWhole(answer: Response, options: DeliveryOptions): Promise<Delivery> {
   let bytes: Uint8Array;
   try {
     bytes = new Uint8Array(await answer.arrayBuffer());
@@ -89,7 +79,7 @@ async function deliverWhole(
   const isPlain = decodingOf(answer.headers).kind === "none";
   const reading = readMessageJson(isPlain ? bytes : await decodedText(bytes, answer.headers));
   if (reading.messageId !== null) options.onMessageId(reading.messageId);
-  return done(new Response(bytes, init), { outcome: "completed", reading });
+  return done(clientAnswer(bytes, answer, options), { outcome: "completed", reading });
 }
 
 function done(response: Response | null, ending: Ending): Delivery {

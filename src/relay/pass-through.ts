@@ -26,7 +26,8 @@ export const SILENCE_TIMEOUT_MS = 5 * 60_000;
 
 export interface PassThrough {
   body: ReadableStream<Uint8Array>;
-  init: ResponseInit;
+  /** Makes the answer to the client around what is streamed. */
+  respond: (body: ReadableStream<Uint8Array>) => Response;
   isEventStream: boolean;
   isJson: boolean;
   /** The length that upstream declared, or null. */
@@ -72,7 +73,7 @@ export function passThrough(options: PassThrough): Delivery {
     piped.end();
     return whole ? finish(options, writable, tapped) : settleBreak(options, writable, tap, tapped);
   });
-  return { response: new Response(readable, options.init), ended };
+  return { response: options.respond(readable), ended };
 }
 
 /** Upstream ended without an error: was it the end of an answer? */

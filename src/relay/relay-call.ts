@@ -16,6 +16,8 @@ export interface RelayCall {
   upstreamPath: string;
   /** Only messages are leased, metered and billed. */
   metered: boolean;
+  /** Names of the client's headers that are not sent upstream. */
+  unwantedHeaders: readonly string[];
   body: Uint8Array;
   fields: MessageFields;
   family: string;

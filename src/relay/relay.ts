@@ -5,6 +5,7 @@ import { callObject } from "../durable-call.ts";
 import { policyOf } from "../keys/key-record.ts";
 import { newRequestId } from "../request-id.ts";
 import { fail, ok, type Result } from "../result.ts";
+import { lookAtHeaders } from "../upstream/headers.ts";
 import { modelFamily } from "../upstream/model-names.ts";
 import { emptyReading } from "../upstream/usage.ts";
 import { judgeStreamError } from "../upstream/verdict.ts";
@@ -76,7 +77,8 @@ async function walk(
   }
   const { record: key, mark: keyMark } = identified.value;
   keyId = key.id;
-  if (areTooLarge(request.headers)) {
+  const headersSeen = lookAtHeaders(request.headers);
+  if (headersSeen.characters > MAX_HEADER_CHARS) {
     await dropBody(request);
     return refused({ kind: "headers_too_large" });
   }
@@ -99,6 +101,7 @@ async function walk(
     keyMark,
     upstreamPath,
     metered,
+    unwantedHeaders: headersSeen.unwanted,
     body: body.value,
     fields: fields.value,
     family: modelFamily(fields.value.model),
@@ -253,10 +256,4 @@ function sessionOf(headers: Headers, fields: MessageFields, body: Uint8Array): s
 
 function ended(outcome: Outcome): Ending {
   return { outcome, reading: emptyReading() };
-}
-
-function areTooLarge(headers: Headers): boolean {
-  let characters = 0;
-  for (const [name, value] of headers) characters += name.length + value.length;
-  return characters > MAX_HEADER_CHARS;
 }

@@ -38,7 +38,7 @@ const NOT_UPSTREAM: ReadonlySet<string> = new Set([
 const NOT_UPSTREAM_PREFIX = /^(?:cf-|x-forwarded-|proxy-|x-relay-)/;
 
 /** Belong to the connection between upstream and the relay, to the way there, or to upstream's origin. */
-const NOT_DOWNSTREAM: ReadonlySet<string> = new Set([
+const NOT_DOWNSTREAM: readonly string[] = [
   "connection",
   "keep-alive",
   "proxy-authenticate",
@@ -53,13 +53,40 @@ const NOT_DOWNSTREAM: ReadonlySet<string> = new Set([
   "strict-transport-security",
   "report-to",
   "nel",
-]);
+];
 const RATE_LIMIT_PREFIX = "anthropic-ratelimit-";
 
-/** The client's headers with the credential swapped, and nothing else changed. */
-export function upstreamHeaders(client: Headers, credential: Credential): Headers {
+/** What one look at a client's headers tells: each further look costs as much as a copy of them. */
+export interface HeadersSeen {
+  /** All names and values together. */
+  characters: number;
+  /** Names that are never sent upstream. */
+  unwanted: string[];
+}
+
+/** The one look at a client's headers. `forEach` is the cheapest way that the runtime has for it. */
+export function lookAtHeaders(client: Headers): HeadersSeen {
+  let characters = 0;
+  const unwanted: string[] = [];
+  client.forEach((value, name) => {
+    characters += name.length + value.length;
+    if (NOT_UPSTREAM.has(name) || NOT_UPSTREAM_PREFIX.test(name)) unwanted.push(name);
+  });
+  return { characters, unwanted };
+}
+
+/**
+ * The client's headers with the credential swapped, and nothing else changed.
+ *
+ * @param unwanted of these headers, as `lookAtHeaders` tells
+ */
+export function upstreamHeaders(
+  client: Headers,
+  credential: Credential,
+  unwanted: readonly string[] = lookAtHeaders(client).unwanted,
+): Headers {
   const headers = new Headers(client);
-  remove(headers, (name) => NOT_UPSTREAM.has(name) || NOT_UPSTREAM_PREFIX.test(name));
+  for (const name of unwanted) headers.delete(name);
   // What `Connection` names belongs to this hop as well.
   const connection = client.get("connection");
   for (const name of connection === null ? [] : connection.split(",")) {
@@ -78,26 +105,37 @@ export function upstreamHeaders(client: Headers, credential: Credential): Header
   return headers;
 }
 
-/** Upstream's headers as they came, less what belongs to its own connection. */
-export function downstreamHeaders(
-  upstream: Headers,
-  options: { requestId: string; stripRateLimits: boolean },
-): Headers {
-  const headers = new Headers(upstream);
-  const { stripRateLimits } = options;
-  remove(
-    headers,
-    (name) => NOT_DOWNSTREAM.has(name) || (stripRateLimits && name.startsWith(RATE_LIMIT_PREFIX)),
-  );
-  headers.set("x-relay-request-id", options.requestId);
-  return headers;
+export interface AnswerOptions {
+  requestId: string;
+  /** Whether the client is not told of the account's limits. */
+  stripRateLimits: boolean;
 }
 
-/** A look at each header that is there costs less than a deletion of each that may be. */
-function remove(headers: Headers, isUnwanted: (name: string) => boolean): void {
-  const unwanted: string[] = [];
-  for (const name of headers.keys()) if (isUnwanted(name)) unwanted.push(name);
-  for (const name of unwanted) headers.delete(name);
+/**
+ * An answer for the client: status and headers as upstream sent them, less what belongs to its own
+ * connection. The headers are copied once, by the response, and changed in place.
+ */
+export function clientAnswer(
+  body: BodyInit | null,
+  { status, statusText, headers: upstream }: Pick<Response, "status" | "statusText" | "headers">,
+  { requestId, stripRateLimits }: AnswerOptions,
+): Response {
+  const answer = new Response(body, {
+    status,
+    statusText,
+    headers: upstream,
+    // Bytes that upstream compressed stay as they are.
+    encodeBody: "manual",
+  });
+  const { headers } = answer;
+  for (const name of NOT_DOWNSTREAM) headers.delete(name);
+  if (stripRateLimits) {
+    for (const name of [...headers.keys()]) {
+      if (name.startsWith(RATE_LIMIT_PREFIX)) headers.delete(name);
+    }
+  }
+  headers.set("x-relay-request-id", requestId);
+  return answer;
 }
 
 function withOAuthBeta(betas: string | null): string {

@@ -10,6 +10,8 @@ import {
 /** `id`, `type` and `model` stand before the content, within the first few hundred characters. */
 const headChars = 2048;
 
+const decoder = new TextDecoder();
+
 function firstMatch(text: string, pattern: RegExp): string | null {
   return textOrNull(pattern.exec(text)?.[1]);
 }
@@ -76,7 +78,7 @@ function readWholeMessage(body: JsonRecord): UsageReading {
  * gives `end: "truncated"` with what can be known. Never throws.
  */
 export function readMessageJson(body: string | Uint8Array): UsageReading {
-  const text = typeof body === "string" ? body : new TextDecoder().decode(body);
+  const text = typeof body === "string" ? body : decoder.decode(body);
   const value = parse(text);
   if (isRecord(value)) return readWholeMessage(value);
   if (value === undefined && text.trimStart().startsWith("{")) return readCutMessage(text);

@@ -35,7 +35,7 @@ function run(source: ReturnType<typeof upstream>, patch: Partial<PassThrough> = 
   const messageIds: string[] = [];
   const delivery = passThrough({
     body: source.body,
-    init: {},
+    respond: (body) => new Response(body),
     isEventStream: true,
     isJson: false,
     length: null,

@@ -18,7 +18,7 @@ import { type Refusal, refuse } from "../../src/relay/refusal.ts";
 import { relay } from "../../src/relay/relay.ts";
 import type { Services } from "../../src/relay/services.ts";
 import { firstIdOf, newRequestId } from "../../src/request-id.ts";
-import { downstreamHeaders, upstreamHeaders } from "../../src/upstream/headers.ts";
+import { clientAnswer, upstreamHeaders } from "../../src/upstream/headers.ts";
 
 const encoder = new TextEncoder();
 const bytesOf = (text: string) => encoder.encode(text);
@@ -422,7 +422,7 @@ describe("only the credential is swapped", () => {
   });
 
   test("on the way back, cookies and hop-by-hop headers stay behind; limits on request only", () => {
-    const upstream = new Headers({
+    const headers = new Headers({
       "set-cookie": "a=b",
       "strict-transport-security": "max-age=63072000",
       "transfer-encoding": "chunked",
@@ -431,17 +431,20 @@ describe("only the credential is swapped", () => {
       "anthropic-ratelimit-unified-status": "allowed",
       "anthropic-organization-id": "o",
     });
-    const passed = downstreamHeaders(upstream, { requestId: "rly_1", stripRateLimits: false });
-    expect(Object.fromEntries(passed)).toEqual({
+    const upstream = new Response(null, { status: 429, statusText: "Slow down", headers });
+    const passed = clientAnswer(null, upstream, { requestId: "rly_1", stripRateLimits: false });
+    expect([passed.status, passed.statusText]).toEqual([429, "Slow down"]);
+    expect(Object.fromEntries(passed.headers)).toEqual({
       "request-id": "req_1",
       "retry-after": "7",
       "anthropic-ratelimit-unified-status": "allowed",
       "anthropic-organization-id": "o",
       "x-relay-request-id": "rly_1",
     });
-    const stripped = downstreamHeaders(upstream, { requestId: "rly_1", stripRateLimits: true });
-    expect(stripped.has("anthropic-ratelimit-unified-status")).toBe(false);
-    expect(stripped.get("anthropic-organization-id")).toBe("o");
+    const stripped = clientAnswer(null, upstream, { requestId: "rly_1", stripRateLimits: true });
+    expect(stripped.headers.has("anthropic-ratelimit-unified-status")).toBe(false);
+    expect(stripped.headers.get("anthropic-organization-id")).toBe("o");
+    expect(upstream.headers.has("set-cookie")).toBe(true);
   });
 });
 
