@@ -6,15 +6,15 @@ import type { StoredKey } from "../src/keys/key-store.ts";
 import { ledgerShard, shardOf } from "../src/ledger/shards.ts";
 import { makeLogger } from "../src/log.ts";
 import { ALERTS_NAME } from "./alerts/contract.ts";
-import {
-  type AdmissionAnswer,
-  type KeyUse,
-  type LatestKey,
-  Meter,
-  type MeterBatch,
-  type MeterReport,
-  type PastUse,
-} from "./key-meter/meter.ts";
+import type {
+  AdmissionAnswer,
+  KeyUse,
+  LatestKey,
+  MeterBatch,
+  MeterReport,
+  PastUse,
+} from "./key-meter/contract.ts";
+import { Meter } from "./key-meter/meter.ts";
 import type { RequestRecord } from "./key-meter/request-record.ts";
 import type { LedgerBatch } from "./usage-ledger/contract.ts";
 

@@ -15,7 +15,8 @@ interface Use {
   limit: string;
   used: number;
   most: number;
-  reason: string;
+  /** Said only where something has changed: figures are compared with every settlement. */
+  reason: () => string;
   untilMs: number | null;
 }
 
@@ -50,7 +51,7 @@ export class LimitWatch {
       const before = told.get(limit) ?? "none";
       told.delete(limit);
       const level = levelOf(used / most, before);
-      if (level !== before) changed.push({ keyId, limit, level, reason, untilMs, atMs });
+      if (level !== before) changed.push({ keyId, limit, level, reason: reason(), untilMs, atMs });
     }
     // A limit that was lifted leaves room, too.
     for (const limit of told.keys()) {
@@ -102,12 +103,12 @@ function usesOf(limits: KeyLimits, inUse: LimitsInUse): Use[] {
     limit: string,
     most: number | null,
     used: number,
-    reason: string,
+    reason: () => string,
     at: number | null,
   ) => {
     if (most !== null && most > 0) uses.push({ limit, most, used, reason, untilMs: at });
   };
-  const cost = (most: number | null, used: number, period: string) =>
+  const cost = (most: number | null, used: number, period: string) => () =>
     `${dollars(used)} of ${dollars(most ?? 0)} ${period}`;
   const periods = [
     ["costPerDay", "daily", "for the day (UTC)"],
@@ -138,14 +139,14 @@ function usesOf(limits: KeyLimits, inUse: LimitsInUse): Use[] {
       "window.requests",
       window.requests,
       requests,
-      `${requests} of ${window.requests} requests ${words}`,
+      () => `${requests} of ${window.requests} requests ${words}`,
       resetAtMs,
     );
     add(
       "window.tokens",
       window.tokens,
       tokens,
-      `${tokens} of ${window.tokens} tokens ${words}`,
+      () => `${tokens} of ${window.tokens} tokens ${words}`,
       resetAtMs,
     );
     add("window.cost", window.cost, spent, cost(window.cost, spent, words), resetAtMs);

@@ -39,7 +39,8 @@ export class Limiter {
     this.#open = new Map(
       sql
         .exec<{ id: string; started_at_ms: number; lease_until_ms: number; model: string }>(
-          "SELECT id, started_at_ms, lease_until_ms, model FROM requests WHERE state = 'open'",
+          `SELECT id, started_at_ms, lease_until_ms, model FROM requests
+           WHERE state = 'open' ORDER BY lease_until_ms`,
         )
         .toArray()
         .map(({ id, started_at_ms, lease_until_ms, model }) => [
@@ -104,10 +105,11 @@ export class Limiter {
     this.#spending = new Spending(this.#sql);
   }
 
-  /** Forgets leases that ran out. */
+  /** Forgets leases that ran out. They end in the order in which they began: most are not looked at. */
   sweep(nowMs: number): void {
     for (const [id, { leaseUntilMs }] of this.#open) {
-      if (leaseUntilMs <= nowMs) this.#open.delete(id);
+      if (leaseUntilMs > nowMs) return;
+      this.#open.delete(id);
     }
   }
 

@@ -1,103 +1,36 @@
-import type { KeyLimits } from "../../src/keys/key-limits.ts";
 import { type KeyPolicy, type PolicyRefusal, refusalOf } from "../../src/keys/key-record.ts";
 import type { StoredKey } from "../../src/keys/key-store.ts";
-import type { LimitRefusal } from "../../src/keys/limit-refusal.ts";
 import type { Bill, Settlement } from "../../src/relay/settlement.ts";
-import { firstIdOf } from "../../src/request-id.ts";
-import { fail, ok, type Result } from "../../src/result.ts";
+import { fail, ok } from "../../src/result.ts";
 import type { KeyLevel } from "../alerts/contract.ts";
 import { migrate } from "../migrate.ts";
+import type {
+  Admission,
+  AdmissionAnswer,
+  KeyUse,
+  LatestKey,
+  MeterBatch,
+  MeterReport,
+  PastUse,
+} from "./contract.ts";
+import { Folding } from "./folding.ts";
+import { HeldPolicy } from "./held-policy.ts";
 import { LimitWatch } from "./limit-watch.ts";
-import { Limiter, type LimitsInUse } from "./limiter.ts";
+import { Limiter } from "./limiter.ts";
 import { type LedgerPost, Outbox } from "./outbox.ts";
 import { Pins } from "./pins.ts";
 import { readRequests } from "./read-requests.ts";
 import type { RequestRecord } from "./request-record.ts";
-import {
-  COMPLETE_REQUEST,
-  DELETE_FOLDED,
-  FOLD_INTO_HOURLY,
-  FOLD_INTO_LIFETIME,
-  INSERT_LIFETIME,
-  SCHEMA_STEPS,
-  SUM_COLUMNS,
-} from "./schema.ts";
-import { isUnused, readUsage, type UsageReport, type UsageSums } from "./usage-report.ts";
+import { COMPLETE_REQUEST, INSERT_LIFETIME, SCHEMA_STEPS, SUM_COLUMNS } from "./schema.ts";
+import { isUnused, readUsage } from "./usage-report.ts";
 
 /** After this an admitted request that nobody settled counts as lost. Longer than any answer takes. */
 const LEASE_MS = 15 * 60_000;
-/** A row stays this long after it began, so that a repeated settlement finds it. */
-const KEEP_ROWS_MS = 60 * 60_000;
 /** Leases are swept this long after the first one ran out: several that ran out together, at once. */
 const SWEEP_EVERY_MS = 60_000;
 /** While the alerts' object does not answer. */
 const TELL_AGAIN_MS = 60_000;
-/**
- * Rows wait this long after they could be folded: an alarm that comes to deliver would else write sums
- * for a few rows.
- */
-const FOLD_EVERY_MS = 30 * 60_000;
-const MINUTE_MS = 60_000;
 const FIRST_ERROR_STATUS = 400;
-/** How long a thread's messages are remembered: upstream documents no lifetime. */
-const KEEP_THREADS_MS = 30 * 24 * 60 * 60_000;
-/** Hourly sums are kept a bit over a year, for comparisons with the year before. */
-const KEEP_HOURLY_MS = 400 * 24 * 60 * 60_000;
-
-/** What a request shows of its key. */
-export interface KeyUse {
-  /** The key's policy as the Worker read it; the meter keeps the newest it has seen. */
-  policy: KeyPolicy;
-  /** Which secret was shown. */
-  mark: string;
-  /** Null where no model is asked for. */
-  model: string | null;
-}
-
-export interface Admission extends Omit<KeyUse, "policy"> {
-  /** Null: as the meter knows it, since this isolate told it before. */
-  policy: KeyPolicy | null;
-  requestId: string;
-  model: string;
-  /** The message that a thread request continues, if any. */
-  previousMessageId: string | null;
-  session: string | null;
-  /** The account that a session which is on none yet would go to; null where that is not known. */
-  accountId: string | null;
-}
-
-export interface Admitted {
-  /** The account that made the message that the request continues; null where that is not known. */
-  threadAccountId: string | null;
-  /** The account that the session is on; null where there is none. */
-  pinnedTo: string | null;
-  /** So much runs at once that the next one may be waiting for this one's end. */
-  isTight: boolean;
-}
-
-/** What one isolate has for a meter at one moment: one call carries it all. */
-export interface MeterBatch {
-  settlements: Settlement[];
-  admissions: Admission[];
-}
-
-export interface MeterReport extends UsageReport {
-  limits: KeyLimits;
-  inUse: LimitsInUse;
-  /** When the key was first used; null: not yet. */
-  activatedAtMs: number | null;
-}
-
-/** What a key did before it came here. */
-export interface PastUse {
-  usage: (UsageSums & { model: string })[];
-  activatedAtMs: number | null;
-}
-
-export interface LatestKey {
-  stored: StoredKey | null;
-  activatedAtMs: number | null;
-}
 
 export type MeterStorage = Pick<
   DurableObjectStorage,
@@ -109,10 +42,6 @@ export type TellLimits = (levels: KeyLevel[]) => Promise<void>;
 
 type SettledRequest = Omit<Settlement, "requestId" | "bill" | "isWatched">;
 
-export type AdmissionAnswer = Result<Admitted, PolicyRefusal | LimitRefusal>;
-
-type PolicyRow = { policy: string; stored: string | null; activated_at_ms: number | null };
-
 /** The meter of one key: who may pass, what is running, what was used. */
 export class Meter {
   readonly #storage: MeterStorage;
@@ -121,14 +50,13 @@ export class Meter {
   readonly #pins: Pins;
   readonly #outbox: Outbox;
   readonly #watch: LimitWatch;
+  readonly #held: HeldPolicy;
+  readonly #folding: Folding;
   readonly #keyId: string;
   readonly #tellLimits: TellLimits;
   #sweptAtMs = 0;
-  #foldTriedAtMs = 0;
   /** When the alarm is set for; null: not set. Undefined until it was asked. */
   #alarmAtMs: number | null | undefined;
-  #policy: KeyPolicy | null;
-  #activatedAtMs: number | null;
 
   /** @param tellLimits hears of limits that fill up; may be told twice */
   constructor(
@@ -140,9 +68,8 @@ export class Meter {
     this.#storage = storage;
     this.#now = now;
     migrate(storage, SCHEMA_STEPS);
-    const stored = this.#policyRow();
-    this.#policy = stored === undefined ? null : (JSON.parse(stored.policy) as KeyPolicy);
-    this.#activatedAtMs = stored?.activated_at_ms ?? null;
+    this.#held = new HeldPolicy(storage.sql);
+    this.#folding = new Folding(storage);
     this.#limiter = new Limiter(storage.sql);
     this.#pins = new Pins(storage.sql);
     this.#outbox = new Outbox(storage.sql, now, ledger);
@@ -159,7 +86,7 @@ export class Meter {
    */
   async exchange({ settlements, admissions }: MeterBatch): Promise<AdmissionAnswer[] | null> {
     for (const settlement of settlements) this.settle(settlement);
-    if (this.#policy === null && admissions.some(({ policy }) => policy === null)) return null;
+    if (this.#held.policy === null && admissions.some(({ policy }) => policy === null)) return null;
     const answers = admissions.map((admission) => this.#admit(admission));
     if (settlements.length > 0) {
       await this.#wakeToDeliver();
@@ -180,7 +107,7 @@ export class Meter {
     const { requestId, model, session } = admission;
     const nowMs = this.#now();
     if (this.#limiter.findOpen(requestId) === null) {
-      const policy = this.#newest(admission.policy);
+      const policy = this.#held.newest(admission.policy);
       const { limits } = policy;
       const refusal =
         this.check({ ...admission, policy }) ?? this.#limiter.refusal(limits, model, nowMs);
@@ -197,12 +124,12 @@ export class Meter {
       // A repeated call may arrive when its request has ended already: that runs no more.
       const request = { startedAtMs: nowMs, leaseUntilMs, model };
       if (rowsWritten > 0) this.#limiter.admit(limits, requestId, request);
-      this.#activate(nowMs);
+      this.#held.activate(nowMs);
     }
     return ok({
       threadAccountId: this.#threadAccount(admission.previousMessageId),
       pinnedTo: session === null ? null : this.#pins.use(session, admission.accountId, nowMs),
-      isTight: this.#limiter.isTight(this.#newest(admission.policy).limits),
+      isTight: this.#limiter.isTight(this.#held.newest(admission.policy).limits),
     });
   }
 
@@ -211,30 +138,18 @@ export class Meter {
    * wins over an older record, so a revoked key is refused although the key store may still serve it.
    */
   check({ policy, mark, model }: KeyUse): PolicyRefusal | null {
-    const use = { mark, model, activatedAtMs: this.#activatedAtMs };
-    return refusalOf(this.#newest(policy), use, this.#now());
+    const use = { mark, model, activatedAtMs: this.#held.activatedAtMs };
+    return refusalOf(this.#held.newest(policy), use, this.#now());
   }
 
-  /**
-   * Takes in a policy that is newer than the one held.
-   *
-   * @param stored the whole record under its hash, where an admin changed it
-   * @returns whether this policy now holds; false where one of the same or a newer version, and
-   *   another content, was there first
-   */
+  /** See `HeldPolicy.configure`. */
   configure(policy: KeyPolicy, stored: StoredKey | null = null): boolean {
-    const text = JSON.stringify(policy);
-    if (this.#policy !== null && this.#policy.version >= policy.version) {
-      return JSON.stringify(this.#policy) === text;
-    }
-    this.#storage.sql.exec(
-      `INSERT INTO policy (one, policy, stored) VALUES (1, ?1, ?2)
-       ON CONFLICT (one) DO UPDATE SET policy = ?1, stored = ?2`,
-      text,
-      stored === null ? null : JSON.stringify(stored),
-    );
-    this.#policy = policy;
-    return true;
+    return this.#held.configure(policy, stored);
+  }
+
+  /** See `HeldPolicy.latest`. */
+  latest(): LatestKey | null {
+    return this.#held.latest();
   }
 
   /**
@@ -252,16 +167,8 @@ export class Meter {
       }
     });
     this.#limiter.recount();
-    if (activatedAtMs !== null) this.#activate(activatedAtMs);
+    if (activatedAtMs !== null) this.#held.activate(activatedAtMs);
     return true;
-  }
-
-  /** The key as it was last changed here, while the key store may still serve an older record. */
-  latest(): LatestKey | null {
-    const row = this.#policyRow();
-    if (row === undefined) return null;
-    const stored = row.stored === null ? null : (JSON.parse(row.stored) as StoredKey);
-    return { stored, activatedAtMs: row.activated_at_ms };
   }
 
   /**
@@ -353,12 +260,12 @@ export class Meter {
   /** @param policy as the Worker read it, for a meter that has not seen it yet */
   usage(policy: KeyPolicy): MeterReport {
     const nowMs = this.#now();
-    const { limits } = this.#newest(policy);
+    const { limits } = this.#held.newest(policy);
     return {
       ...readUsage(this.#storage.sql, nowMs),
       limits,
       inUse: this.#limiter.inUse(limits, nowMs),
-      activatedAtMs: this.#activatedAtMs,
+      activatedAtMs: this.#held.activatedAtMs,
     };
   }
 
@@ -370,28 +277,20 @@ export class Meter {
     this.#alarmAtMs = null;
     this.#sweep();
     await this.#outbox.deliver();
-    this.#fold();
+    const windowMinutes = this.#held.policy?.limits.window?.minutes ?? 0;
+    const nowMs = this.#now();
+    const hasFolded = this.#folding.fold(windowMinutes, this.#outbox.deliveredSeq, nowMs);
+    if (hasFolded) this.#pins.prune(nowMs);
     await this.#lookAtLimits();
     await this.#wakeToDeliver();
     await this.#wakeToSweep();
-    const oldestAtMs = this.#oldestRowMs();
-    if (oldestAtMs !== null) {
-      // What the ledger does not have yet could not be folded just now, and cannot be in a moment.
-      const ripeAtMs = oldestAtMs + this.#keepRowsMs() + FOLD_EVERY_MS;
-      await this.#wakeAt(Math.max(ripeAtMs, this.#foldTriedAtMs + FOLD_EVERY_MS));
-    }
-  }
-
-  #oldestRowMs(): number | null {
-    const [oldest] = this.#storage.sql
-      .exec<{ at: number }>("SELECT started_at_ms AS at FROM requests ORDER BY id LIMIT 1")
-      .toArray();
-    return oldest?.at ?? null;
+    const foldAtMs = this.#folding.dueAtMs(windowMinutes);
+    if (foldAtMs !== null) await this.#wakeAt(foldAtMs);
   }
 
   /** Where a limit fills up, or was changed: the alarm tells of it. Figures in memory only. */
   async watchLimits(): Promise<void> {
-    const limits = this.#policy?.limits;
+    const limits = this.#held.policy?.limits;
     if (limits === undefined || !this.#watch.concerns(limits)) return;
     const inUse = this.#limiter.inUse(limits, this.#now());
     const changes = this.#watch.changes(limits, inUse, this.#keyId, this.#now());
@@ -400,7 +299,7 @@ export class Meter {
 
   /** What nobody heard is told again; what is told meanwhile is how things stand then. */
   async #lookAtLimits(): Promise<void> {
-    const limits = this.#policy?.limits;
+    const limits = this.#held.policy?.limits;
     if (limits === undefined || !this.#watch.concerns(limits)) return;
     const nowMs = this.#now();
     const inUse = this.#limiter.inUse(limits, nowMs);
@@ -439,49 +338,6 @@ export class Meter {
         this.#outbox.note(id, false);
       }
     });
-  }
-
-  /** Only what the ledger has: what it has not would be gone. */
-  #fold(): void {
-    const nowMs = this.#now();
-    const oldestAtMs = this.#oldestRowMs() ?? nowMs;
-    if (nowMs < oldestAtMs + this.#keepRowsMs() + FOLD_EVERY_MS) return;
-    this.#foldTriedAtMs = nowMs;
-    const { sql } = this.#storage;
-    this.#storage.transactionSync(() => {
-      const upTo = [firstIdOf(nowMs - this.#keepRowsMs()), this.#outbox.deliveredSeq];
-      sql.exec(FOLD_INTO_HOURLY, ...upTo);
-      sql.exec(FOLD_INTO_LIFETIME, ...upTo);
-      sql.exec(DELETE_FOLDED, ...upTo);
-      sql.exec("DELETE FROM threads WHERE made_at_ms < ?", nowMs - KEEP_THREADS_MS);
-      this.#pins.prune(nowMs);
-      sql.exec("DELETE FROM hourly WHERE hour_ms < ?", nowMs - KEEP_HOURLY_MS);
-    });
-  }
-
-  /** What a sliding window still counts is not folded. */
-  #keepRowsMs(): number {
-    const minutes = this.#policy?.limits.window?.minutes ?? 0;
-    return Math.max(KEEP_ROWS_MS, minutes * MINUTE_MS);
-  }
-
-  #newest(policy: KeyPolicy | null): KeyPolicy {
-    if (policy !== null && policy.version > (this.#policy?.version ?? 0)) this.configure(policy);
-    const newest = this.#policy ?? policy;
-    if (newest === null) throw new Error("a meter was asked without a policy");
-    return newest;
-  }
-
-  #activate(nowMs: number): void {
-    if (this.#activatedAtMs !== null) return;
-    this.#activatedAtMs = nowMs;
-    this.#storage.sql.exec("UPDATE policy SET activated_at_ms = ?", nowMs);
-  }
-
-  #policyRow(): PolicyRow | undefined {
-    return this.#storage.sql
-      .exec<PolicyRow>("SELECT policy, stored, activated_at_ms FROM policy")
-      .toArray()[0];
   }
 
   #threadAccount(messageId: string | null): string | null {

@@ -1,4 +1,4 @@
-import type { MeterReport } from "../../durable-objects/key-meter/meter.ts";
+import type { MeterReport } from "../../durable-objects/key-meter/contract.ts";
 import type { UsageSums } from "../../durable-objects/key-meter/usage-report.ts";
 import type { CostPeriod } from "../keys/key-limits.ts";
 import { endOf, type KeyRecord } from "../keys/key-record.ts";

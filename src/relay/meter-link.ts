@@ -2,7 +2,7 @@ import type {
   Admission,
   AdmissionAnswer,
   MeterBatch,
-} from "../../durable-objects/key-meter/meter.ts";
+} from "../../durable-objects/key-meter/contract.ts";
 import { describeError } from "../background.ts";
 import { callObject } from "../durable-call.ts";
 import type { Logger } from "../log.ts";

@@ -1,4 +1,4 @@
-import type { Admitted } from "../../durable-objects/key-meter/meter.ts";
+import type { Admitted } from "../../durable-objects/key-meter/contract.ts";
 import type { RosterRow } from "../accounts/roster-row.ts";
 import { describeError, runAfter } from "../background.ts";
 import { callObject } from "../durable-call.ts";

@@ -3,7 +3,7 @@ import type {
   Admission,
   AdmissionAnswer,
   MeterBatch,
-} from "../../durable-objects/key-meter/meter.ts";
+} from "../../durable-objects/key-meter/contract.ts";
 import type { KeyPolicy } from "../../src/keys/key-record.ts";
 import { MeterLink } from "../../src/relay/meter-link.ts";
 import { NOTHING_BILLED, type Settlement } from "../../src/relay/settlement.ts";
