@@ -206,7 +206,7 @@ test("a forward proxy that does not answer is told so, with what to do", async (
   expect(await row.innerText()).toContain(data.forwardProxies[0]?.message);
 });
 
-test("a webhook is added, tested, switched off and removed, and its secret is shown once", async () => {
+test("a webhook is added, tested, changed, switched off and removed, and its secret is shown once", async () => {
   const { page } = await stage().visit({
     path: "/settings",
     expected: [{ status: 502, path: "/admin/alerts/" }],
@@ -220,10 +220,13 @@ test("a webhook is added, tested, switched off and removed, and its secret is sh
   expect(await shown.innerText()).toMatch(/^whsec_/);
   await page.getByRole("button", { name: "Done" }).click();
 
-  const row = page.getByRole("region", { name: "Alerts" }).locator("tr", { hasText: "On call" });
-  const choose = async (act: string) => {
-    await row.getByRole("button", { name: "Actions for On call" }).click();
-    await row.getByRole("menuitem", { name: act }).click();
+  const rowOf = (name: string) =>
+    page.getByRole("region", { name: "Alerts" }).locator("tr", { hasText: name });
+  const choose = async (act: string, name = "On call") => {
+    await rowOf(name)
+      .getByRole("button", { name: `Actions for ${name}` })
+      .click();
+    await rowOf(name).getByRole("menuitem", { name: act }).click();
   };
   await choose("Send a test");
   await page.getByText("On call took the test.").waitFor();
@@ -233,11 +236,29 @@ test("a webhook is added, tested, switched off and removed, and its secret is sh
   await choose("Send a test");
   await page.getByText(/The receiver did not take the test/).waitFor();
 
-  await choose("Switch off");
-  await row.getByText("switched off").waitFor();
-  await choose("Remove …");
+  // What is left empty stays: the test below still goes to the same receiver.
+  await choose("Edit");
+  await page.getByLabel("Name").fill("Night shift");
+  await page.getByLabel("a summary each day").uncheck();
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Night shift is saved.").waitFor();
+  const changed = await stage().relay.admin<{ webhooks: { kinds: string[]; host: string }[] }>(
+    "GET",
+    "/alerts",
+  );
+  expect(changed.data.webhooks).toMatchObject([
+    { name: "Night shift", host: new URL(receiver.url).host, signed: true },
+  ]);
+  expect(changed.data.webhooks[0]?.kinds).not.toContain("daily_summary");
+  receiver.status = 200;
+  await choose("Send a test", "Night shift");
+  await page.getByText("Night shift took the test.").waitFor();
+
+  await choose("Switch off", "Night shift");
+  await rowOf("Night shift").getByText("switched off").waitFor();
+  await choose("Remove …", "Night shift");
   await page.getByRole("button", { name: "Remove the webhook" }).click();
-  await row.waitFor({ state: "detached" });
+  await rowOf("Night shift").waitFor({ state: "detached" });
   const { data } = await stage().relay.admin<{ webhooks: unknown[] }>("GET", "/alerts");
   expect(data.webhooks).toEqual([]);
 });

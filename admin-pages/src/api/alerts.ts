@@ -50,7 +50,10 @@ export function createWebhook(
   return call("POST", "/alerts", { body });
 }
 
-export function updateWebhook(id: string, body: { enabled?: boolean }): Promise<Answer<Webhook>> {
+/** What is not given stays as it is. A webhook's format is for good. */
+export type WebhookPatch = Partial<Omit<NewWebhook, "format">> & { enabled?: boolean };
+
+export function updateWebhook(id: string, body: WebhookPatch): Promise<Answer<Webhook>> {
   return call("PUT", of(id), { body });
 }
 

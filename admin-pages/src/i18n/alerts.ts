@@ -6,6 +6,7 @@ export const alertsWords = dictionary(
     lead: "Webhooks that are told when something is wrong, and when it is over.",
     caption: "Webhooks that alerts go to",
     add: "Add a webhook",
+    editTitle: (name: string) => `Change ${name}`,
     emptyTitle: "Nobody is told",
     emptyText:
       "Add a webhook, and the relay tells it when an account needs you or a key nears its limit.",
@@ -21,9 +22,12 @@ export const alertsWords = dictionary(
     address: "Address",
     addressHint:
       "The webhook's https:// address, as its receiver gave it. It is never shown again.",
+    keptHint: (host: string) =>
+      `Leave it empty to keep the one at ${host}. An address is never shown again.`,
     secret: "Secret",
     secretHint:
       "What messages are signed with. For JSON the relay makes one where this stays empty.",
+    keptSecretHint: "What messages are signed with. Leave it empty to keep the one in use.",
     kind: "Told of",
     allKinds: "everything",
     kinds: {
@@ -65,6 +69,7 @@ export const alertsWords = dictionary(
     lead: "出现问题及恢复正常时会通知这些 Webhook。",
     caption: "接收告警的 Webhook",
     add: "添加 Webhook",
+    editTitle: (name) => `修改 ${name}`,
     emptyTitle: "尚无接收者",
     emptyText: "添加 Webhook 后，当账户需要处理或密钥接近限额时，中继会发出通知。",
     name: "名称",
@@ -78,8 +83,10 @@ export const alertsWords = dictionary(
     },
     address: "地址",
     addressHint: "接收方提供的 https:// 地址，此后不再显示。",
+    keptHint: (host) => `留空则保留 ${host} 的现有地址。地址不会再次显示。`,
     secret: "密钥",
     secretHint: "用于签名消息。JSON 格式留空时由中继生成。",
+    keptSecretHint: "用于签名消息。留空则保留现用密钥。",
     kind: "通知内容",
     allKinds: "全部",
     kinds: {

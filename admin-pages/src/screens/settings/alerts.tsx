@@ -24,9 +24,9 @@ import { WebhookState } from "./webhook-state.tsx";
 
 const REFRESH_MS = 15_000;
 
-type Open = { kind: "form" } | { kind: "secret"; secret: string };
+type Open = { kind: "form"; webhook: Webhook | null } | { kind: "secret"; secret: string };
 
-/** Who is told when something is wrong: added, tested, switched off and removed. */
+/** Who is told when something is wrong: added, changed, tested, switched off and removed. */
 export function Alerts() {
   const t = alertsWords();
   const [open, setOpen] = useState<Open | null>(null);
@@ -52,6 +52,7 @@ export function Alerts() {
     await act(testWebhook(id), t.tested(name));
   };
   const itemsOf = (webhook: Webhook) => [
+    { label: commonWords().edit, onSelect: () => setOpen({ kind: "form", webhook }) },
     { label: t.test, onSelect: () => void test(webhook) },
     {
       label: webhook.enabled ? t.disable : t.enable,
@@ -65,7 +66,7 @@ export function Alerts() {
       title={t.title}
       isFlush
       actions={
-        <Button icon="plus" onClick={() => setOpen({ kind: "form" })}>
+        <Button icon="plus" onClick={() => setOpen({ kind: "form", webhook: null })}>
           {t.add}
         </Button>
       }
@@ -122,8 +123,10 @@ export function Alerts() {
       {open?.kind === "form" && value !== null && (
         <WebhookForm
           settings={value}
+          webhook={open.webhook}
           onClose={() => setOpen(null)}
-          onSaved={({ secret }) => {
+          onSaved={({ name, secret }) => {
+            if (open.webhook !== null) say(t.saved(name));
             setOpen(secret === null ? null : { kind: "secret", secret });
             void reload();
           }}
