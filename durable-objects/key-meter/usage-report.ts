@@ -6,6 +6,10 @@ import {
   type SumColumn,
 } from "./schema.ts";
 
+const DAY_MS = 24 * 60 * 60_000;
+/** As many days as the report tells one by one, today among them. */
+const DAYS_TOLD = 30;
+
 /** Sums over some requests. Tokens are counts, cost is nano-dollars. */
 export type UsageSums = Record<SumColumn, number>;
 
@@ -15,6 +19,8 @@ export interface UsageReport {
   daily: UsageSums;
   monthly: UsageSums;
   byModel: (UsageSums & { model: string })[];
+  /** The last thirty UTC days, those without use too, the oldest first. An older meter tells none. */
+  byDay?: (UsageSums & { startMs: number })[];
   /** Requests that are running now. */
   inFlight: number;
 }
@@ -41,8 +47,31 @@ export function readUsage(sql: SqlStorage, nowMs: number): UsageReport {
     daily: since(sql, Date.UTC(year, month, now.getUTCDate())),
     monthly: since(sql, Date.UTC(year, month, 1)),
     byModel,
+    byDay: byDay(sql, Date.UTC(year, month, now.getUTCDate())),
     inFlight: open,
   };
+}
+
+function byDay(sql: SqlStorage, todayMs: number): (UsageSums & { startMs: number })[] {
+  const firstMs = todayMs - (DAYS_TOLD - 1) * DAY_MS;
+  const rows = sql
+    .exec<UsageSums & { startMs: number }>(
+      `SELECT day AS startMs, ${SUMS_OVER_ROLLUPS} FROM (
+         SELECT hour_ms - hour_ms % ?2 AS day, ${SUMS_OVER_ROLLUPS} FROM hourly
+         WHERE hour_ms >= ?1 GROUP BY 1
+         UNION ALL
+         SELECT started_at_ms - started_at_ms % ?2, ${SUMS_OVER_REQUESTS} FROM requests
+         WHERE state <> 'open' AND started_at_ms >= ?1 GROUP BY 1
+       ) GROUP BY day`,
+      firstMs,
+      DAY_MS,
+    )
+    .toArray();
+  const used = new Map(rows.map((row) => [row.startMs, row]));
+  return Array.from({ length: DAYS_TOLD }, (_, index) => {
+    const startMs = firstMs + index * DAY_MS;
+    return used.get(startMs) ?? { ...addUp([]), startMs };
+  });
 }
 
 /** Whether no request has been counted here yet. */

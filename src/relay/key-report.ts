@@ -6,6 +6,8 @@ import { nanoDollarsToUsd } from "../upstream/cost.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
+/** `2026-11-23`, the beginning of a time in ISO 8601. */
+const DATE_CHARS = 10;
 
 /** `GET /api/v1/usage`: shapes of docs/api.md, superset of the reference system's. */
 export function usageAnswer(key: KeyRecord, usage: MeterReport, nowMs: number) {
@@ -48,6 +50,10 @@ export function usageOf(key: KeyRecord, usage: MeterReport, nowMs: number) {
       dailyRequests: round2(total.requests / days),
       dailyTokens: round2(total.allTokens / days),
     },
+    byDay: (usage.byDay ?? []).map((sums) => ({
+      date: new Date(sums.startMs).toISOString().slice(0, DATE_CHARS),
+      ...sumsOf(sums),
+    })),
     byModel: usage.byModel.map((sums) => ({ model: sums.model, ...sumsOf(sums) })),
     inFlight: usage.inFlight,
   };

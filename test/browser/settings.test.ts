@@ -16,6 +16,7 @@ const WORDS = {
     save: "Save",
     key: "Relay key",
     show: "Show its use",
+    asTable: "Show as table",
     forget: "Forget the key",
     unknown: /key is not known|does not know this key/i,
   },
@@ -26,6 +27,7 @@ const WORDS = {
     save: "保存",
     key: "中继密钥",
     show: "查看用量",
+    asTable: "以表格显示",
     forget: "忘记密钥",
     unknown: /中继不认识此密钥/,
   },
@@ -132,6 +134,16 @@ describe.each(CASES)("on $host, in $language", ({ host, language }) => {
     expect(figures[2]).toMatch(/\b2\b/);
     expect(figures[2]).toContain(String(usage.total.cost).slice(0, 6));
     expect(await page.locator("meter").count()).toBe(2);
+    // Today's bar is the last of thirty, is to be seen, and tells the same as the sum of today.
+    await expect
+      .poll(() => page.locator("figure canvas").first().evaluate(barPixels))
+      .toBeGreaterThan(50);
+    await page.getByRole("button", { name: words.asTable }).first().click();
+    const days = page.locator("figure tbody tr");
+    expect(await days.count()).toBe(30);
+    expect(await days.last().locator("td").innerText()).toContain(
+      String(usage.byDay.at(-1)?.cost).slice(0, 6),
+    );
     const models = page.locator("code");
     expect((await models.allInnerTexts()).filter((id) => id.includes("opus"))).toEqual([]);
     expect(await models.count()).toBeGreaterThan(2);
@@ -278,3 +290,23 @@ test("signing out of the settings ends the session on the relay", async () => {
   });
   expect(answer.status).toBe(401);
 });
+
+/** How much of a chart is covered by its first colour. */
+function barPixels(drawing: Node): number {
+  const canvas = drawing as HTMLCanvasElement;
+  const context = canvas.getContext("2d");
+  if (context === null) return 0;
+  const probe = document.createElement("i");
+  probe.style.color = "var(--chart-1)";
+  canvas.after(probe);
+  const [red, green, blue] = getComputedStyle(probe).color.match(/\d+/g)?.map(Number) ?? [];
+  probe.remove();
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+  let pixels = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    const isOpaque = data[at + 3] === 255;
+    if (isOpaque && data[at] === red && data[at + 1] === green && data[at + 2] === blue)
+      pixels += 1;
+  }
+  return pixels;
+}

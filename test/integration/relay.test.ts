@@ -209,6 +209,8 @@ describe("what a key holder can ask", () => {
       timestamp: expect.stringMatching(/Z$/),
     });
     expect(usage.usage.total.cost).toBeGreaterThan(0);
+    expect(usage.usage.byDay).toHaveLength(30);
+    expect(usage.usage.byDay.reduce((sum, { requests }) => sum + requests, 0)).toBe(1);
     const info = await fetch(`${relay.url}/api/v1/key-info`, {
       headers: { authorization: `Bearer ${mine.apiKey}` },
     });

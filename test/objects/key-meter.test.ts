@@ -228,6 +228,7 @@ describe("the sums", () => {
       const after = bench.meter.usage(OPEN);
       expect(after.total).toEqual(before.total);
       expect(after.byModel).toEqual(before.byModel);
+      expect(after.byDay).toEqual(before.byDay);
       expect(after.total).toMatchObject({
         requests: 30,
         input_tokens: 435,
@@ -235,6 +236,34 @@ describe("the sums", () => {
         cost_nano: 1305,
         estimated: 6,
       });
+    }));
+
+  test("of the last thirty days are told day by day, folded or not, those without use too", () =>
+    withBench(async (bench) => {
+      const dayMs = 24 * HOUR_MS;
+      const daysAgo = (days: number) =>
+        Date.UTC(2099, new Date(START_MS).getUTCMonth(), new Date(START_MS).getUTCDate()) -
+        days * dayMs;
+      const use = async (atMs: number, tokens: number) => {
+        bench.nowMs = atMs;
+        bench.settle(await bench.admit(OPEN), { bill: billOf(tokens, 0, tokens) });
+      };
+      await use(daysAgo(30) + 23 * HOUR_MS, 1);
+      await use(daysAgo(29), 2);
+      await use(daysAgo(1) + 23 * HOUR_MS, 4);
+      await bench.runUntil(daysAgo(0) + 2 * HOUR_MS);
+      await use(daysAgo(0) + 3 * HOUR_MS, 8);
+      const { byDay = [] } = bench.meter.usage(OPEN);
+      expect(byDay.map(({ startMs }) => startMs)).toEqual(
+        Array.from({ length: 30 }, (_, index) => daysAgo(29 - index)),
+      );
+      const used = byDay.map(({ input_tokens, requests }) => [requests, input_tokens]);
+      expect(used[0]).toEqual([1, 2]);
+      expect(used.slice(1, 28)).toEqual(Array.from({ length: 27 }, () => [0, 0]));
+      expect(used.slice(28)).toEqual([
+        [1, 4],
+        [1, 8],
+      ]);
     }));
 
   test("of the day and the month begin anew at midnight UTC, folded or not", () =>

@@ -24,6 +24,8 @@ export interface KeyUsage {
   monthly: Use;
   averages: { rpm: number; tpm: number; dailyRequests: number; dailyTokens: number };
   byModel: (Use & { model: string })[];
+  /** The last days by UTC, the oldest first. */
+  byDay: (Use & { date: string })[];
   inFlight: number;
 }
 

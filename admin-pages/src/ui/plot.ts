@@ -8,8 +8,9 @@ const HEIGHT_PX = 200;
 const BAR_SHARE = 0.7;
 const BAR_MAX_PX = 40;
 const MS_PER_S = 1_000;
+const HOUR_MS = 3_600_000;
 /** A longer range is told by days, a shorter one by hours. */
-const DAYS_FROM_MS = 48 * 3_600_000;
+const DAYS_FROM_MS = 48 * HOUR_MS;
 /** Axis labels need so much room between them. */
 const LABEL_GAP_PX = 90;
 const VALUE_AXIS_PX = 64;
@@ -63,7 +64,14 @@ export function plot(place: HTMLElement, props: ChartProps): PlotHandle {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: kind === "lines" } },
       hooks: { setCursor: [showTip] },
-      scales: { x: { time: true }, y: { range: (_, _low, high) => [0, niceTop(high)] } },
+      scales: {
+        // A bar stands behind its beginning: without room for it the newest would not be seen.
+        x: {
+          time: true,
+          range: (_, low, high) => [low, kind === "bars" ? high + bucketOf(shown.starts) : high],
+        },
+        y: { range: (_, _low, high) => [0, niceTop(high)] },
+      },
       axes: [
         {
           ...axis,
@@ -104,6 +112,13 @@ export function plot(place: HTMLElement, props: ChartProps): PlotHandle {
       chart.destroy();
     },
   };
+}
+
+/** How long the newest bucket is, in seconds. */
+function bucketOf(starts: readonly number[]): number {
+  const [before, last] = starts.slice(-2);
+  const lengthMs = before === undefined || last === undefined ? HOUR_MS : last - before;
+  return lengthMs / MS_PER_S;
 }
 
 function dataOf(

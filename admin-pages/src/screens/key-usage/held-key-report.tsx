@@ -1,10 +1,11 @@
 import { type HeldKey, type Model, readHeldKey, readModelsOf } from "../../api/key-holder.ts";
 import type { Use } from "../../api/usage.ts";
 import { compact, count, dollars } from "../../format/numbers.ts";
-import { wholeTime } from "../../format/times.ts";
+import { date, wholeTime } from "../../format/times.ts";
 import { commonWords } from "../../i18n/common.ts";
 import { keyUsageWords } from "../../i18n/key-usage.ts";
 import { BarList } from "../../ui/bar-list.tsx";
+import { Chart } from "../../ui/chart.tsx";
 import { DataTable } from "../../ui/data-table.tsx";
 import { Card } from "../../ui/page.tsx";
 import { Empty, FailureNotice, Loading, Notice } from "../../ui/states.tsx";
@@ -32,6 +33,7 @@ export function HeldKeyReport({ apiKey }: { apiKey: string }) {
       <Sums heldKey={key.value} />
       <div class="grid wide-first">
         <div class="stack">
+          <Days usage={usage} />
           <Shares usage={usage} />
           <ModelUse models={usage.byModel} />
         </div>
@@ -75,6 +77,35 @@ function Sums({ heldKey: { name, usage } }: { heldKey: HeldKey }) {
           </dd>
         </div>
       </dl>
+    </Card>
+  );
+}
+
+/** How the last days went. The days are UTC's, as in limits; each stands at its own date. */
+function Days({ usage: { byDay } }: { usage: HeldKey["usage"] }) {
+  const t = keyUsageWords();
+  if (byDay.every(({ requests }) => requests === 0)) return null;
+  const shared = {
+    kind: "bars" as const,
+    starts: byDay.map((day) => Date.parse(`${day.date}T00:00`)),
+    formatStart: date,
+  };
+  return (
+    <Card title={t.lastDays}>
+      <div class="charts">
+        <Chart
+          {...shared}
+          label={t.costByDay}
+          format={dollars}
+          series={[{ label: t.costByDay, colour: 1, values: byDay.map(({ cost }) => cost) }]}
+        />
+        <Chart
+          {...shared}
+          label={t.requestsByDay}
+          format={count}
+          series={[{ label: t.requestsByDay, colour: 1, values: byDay.map((day) => day.requests) }]}
+        />
+      </div>
     </Card>
   );
 }
