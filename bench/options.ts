@@ -5,6 +5,8 @@ import { Stop } from "../scripts/host/stop.ts";
 import type { Effort } from "./scenarios/scenario.ts";
 
 const MEMORY_DIR = "/dev/shm";
+/** Where objects' data lies unless a flag says otherwise: in memory, so that no disk is measured. */
+export const DATA_DIR = existsSync(MEMORY_DIR) ? MEMORY_DIR : tmpdir();
 
 export const HELP = `npm run bench [-- flags]
 
@@ -100,7 +102,7 @@ export function readOptions(args: string[]): Options {
       cost: values.cost,
       out: values.out ?? null,
       save: values.save,
-      dataDir: values["data-dir"] ?? (existsSync(MEMORY_DIR) ? MEMORY_DIR : tmpdir()),
+      dataDir: values["data-dir"] ?? DATA_DIR,
     };
   } catch (error) {
     throw new Stop(`${error instanceof Error ? error.message : error}\n\n${HELP}`);

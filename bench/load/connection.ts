@@ -7,11 +7,14 @@ const SILENCE_MS = 30_000;
 
 export interface Answer {
   status: string;
+  /** The status line and the headers. */
+  head: string;
   bodyBytes: number;
-  /** The last bytes of the body. */
+  /** The last bytes of the body; of an error the whole of it, as errors come in one piece. */
   tail: string;
 }
 
+const OK = "200";
 /** Long enough for the last event of a stream. */
 const TAIL_BYTES = 120;
 
@@ -20,7 +23,7 @@ export class Connection {
   readonly #socket: Socket;
   readonly #onBody: ((bytes: Buffer) => void) | null;
   #waiting: { settle: (answer: Answer) => void; fail: (error: Error) => void } | null = null;
-  #status = "";
+  #head = "";
   #bodyBytes = 0;
   #tail: Buffer | null = null;
 
@@ -29,7 +32,7 @@ export class Connection {
     this.#onBody = onBody;
     const reader = new MessageReader({
       onHead: (head) => {
-        this.#status = head.slice(STATUS_AT, STATUS_AT + 3);
+        this.#head = head;
       },
       onBody: (bytes) => {
         this.#bodyBytes += bytes.length;
@@ -71,10 +74,13 @@ export class Connection {
   #settle(): void {
     const waiting = this.#waiting;
     this.#waiting = null;
+    const status = this.#head.slice(STATUS_AT, STATUS_AT + OK.length);
+    const tailAt = status === OK ? Math.max(0, (this.#tail?.length ?? 0) - TAIL_BYTES) : 0;
     waiting?.settle({
-      status: this.#status,
+      status,
+      head: this.#head,
       bodyBytes: this.#bodyBytes,
-      tail: this.#tail?.toString("latin1", Math.max(0, this.#tail.length - TAIL_BYTES)) ?? "",
+      tail: this.#tail?.toString("latin1", tailAt) ?? "",
     });
   }
 

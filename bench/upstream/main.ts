@@ -32,7 +32,13 @@ const deltas = BURST_EVENTS - opening.length - closing.length;
 /** Each event is a chunk of its own, as upstream sends them; all of them go in one write. */
 const burst = Buffer.concat([firstChunks, ...Array(deltas).fill(chunk(delta)), lastChunks]);
 
-/** The fake upstream of the benchmark, in a process of its own: it says its port, and answers. */
+/** Requests that were answered, and so billed. */
+let answered = 0;
+
+/**
+ * The fake upstream of the benchmark, in a process of its own: it says its port, and answers. Whoever
+ * sends it a message is told how often.
+ */
 const server = createServer({ noDelay: true }, (socket) => {
   let head = "";
   const reader = new MessageReader({
@@ -50,6 +56,7 @@ server.listen(0, "127.0.0.1", () => {
   const address = server.address();
   process.send?.({ port: typeof address === "object" ? address?.port : undefined });
 });
+process.on("message", () => process.send?.({ answered }));
 process.on("disconnect", () => process.exit(0));
 
 function answer(socket: Socket, head: string): void {
@@ -58,6 +65,7 @@ function answer(socket: Socket, head: string): void {
     socket.write(unauthorised);
     return;
   }
+  answered += 1;
   const query = head.slice(head.indexOf("?") + 1, head.indexOf(" HTTP/1.1"));
   if (query === "answer=json") socket.write(json);
   else if (query === "answer=burst") socket.write(burst);

@@ -31,7 +31,8 @@ export class Repeats {
       window.passed += 1;
       return true;
     }
-    window.counted += 1;
+    // It may be a sum itself.
+    window.counted += typeof event.detail.repeated === "number" ? event.detail.repeated : 1;
     window.last = event;
     return false;
   }

@@ -26,12 +26,6 @@ const SEE_TO_MS = 2_000;
 const SETTLE_TRIES = 4;
 const SETTLE_RETRY_FIRST_MS = 250;
 
-/**
- * So many may wait to be let in by one isolate; more are better told at once. A queue without a bound
- * grows by every client that loses patience and asks again, until sockets or memory run out.
- */
-const MAX_WAITING = 2_000;
-
 interface MeterStub {
   exchange(batch: MeterBatch): Promise<AdmissionAnswer[] | null>;
 }
@@ -56,16 +50,10 @@ export class MeterLink {
   readonly #lanes = new Map<string, Lane>();
   /** The version of each key's policy that its meter was told from here: it need not hear it again. */
   readonly #told = new RecentMap<string, number>(MAX_TOLD);
-  #waiting = 0;
 
   constructor(meter: (keyId: string) => MeterStub, log: Logger) {
     this.#meter = meter;
     this.#log = log;
-  }
-
-  /** Whether no further request should wait to be let in. */
-  get isFull(): boolean {
-    return this.#waiting >= MAX_WAITING;
   }
 
   /**
@@ -79,9 +67,7 @@ export class MeterLink {
     beside: (work: Promise<void>) => void,
   ): Promise<AdmissionAnswer> {
     const lane = this.#laneOf(keyId);
-    this.#waiting += 1;
     const call = await this.#call(keyId, lane, [admission]);
-    this.#waiting -= 1;
     if (!call.ok) {
       // What rode along is not to be lost with the call.
       if (lane.settlements.length > 0) beside(this.#flush(keyId, lane, 0));

@@ -82,12 +82,14 @@ async function walk(
     await dropBody(request);
     return refused({ kind: "headers_too_large" });
   }
-  if (services.meterLink.isFull) {
+  if (!services.gate.hasRoom()) {
     await dropBody(request);
-    return refused({ kind: "relay_overloaded" });
+    return refuse({ kind: "relay_overloaded" }, requestId, Date.now());
   }
   const body = await readBody(request);
   if (!body.ok) return refused(body.error);
+  // Nothing is waited for until it enters: of many at once each would else find the same room.
+  if (!services.gate.hasRoom()) return refuse({ kind: "relay_overloaded" }, requestId, Date.now());
   const fields = readMessageFields(body.value);
   if (!fields.ok) return refused(fields.error);
 
@@ -113,8 +115,10 @@ async function walk(
   const sender = new Sender(call);
   // A thread's message must wait for the meter to say which account made the one before it.
   const prepared = fields.value.previousMessageId === null ? sender.prepare() : undefined;
+  services.gate.enter();
   const [admitted] = await Promise.all([admit(call, sender.preparedFor), prepared]);
   if (!admitted.ok) {
+    services.gate.leave();
     sender.drop();
     return refused(admitted.error);
   }
@@ -128,6 +132,7 @@ async function walk(
     services.log("error", "request.failed", { requestId, keyId, error: describeError(error) });
     sent = { outcome: fail({ kind: "internal" }), attempts: [] };
   }
+  services.gate.leave();
   // An account has answered, or none will: the stream must not hold the body to its end.
   call.body = NO_BODY;
   if (!sent.outcome.ok) {
@@ -178,6 +183,7 @@ async function admit(
     previousMessageId === null
       ? null
       : (services.threads.get(`${key.id} ${previousMessageId}`) ?? null);
+  const enteredAtMs = Date.now();
   try {
     if (!metered) {
       const refusal = await callObject(
@@ -197,6 +203,8 @@ async function admit(
     const error = describeError(cause);
     services.log("error", "meter.unavailable", { requestId, keyId: key.id, error });
     return fail({ kind: "meter_unavailable" });
+  } finally {
+    services.gate.metered(enteredAtMs);
   }
 }
 

@@ -20,6 +20,7 @@ import { UsageReader } from "../ledger/usage-reader.ts";
 import { type Logger, makeLogger } from "../log.ts";
 import { RecentMap } from "../recent-map.ts";
 import { ok, type Result } from "../result.ts";
+import { Gate } from "./gate.ts";
 import { MeterLink } from "./meter-link.ts";
 import { Reported } from "./report.ts";
 
@@ -46,6 +47,8 @@ export interface Services {
   threads: RecentMap<string, string>;
   /** Opened once: it knows which accounts were sealed under a key of this relay. */
   vault(): Promise<Vault>;
+  /** Where requests are turned away while more come than can be served. */
+  gate: Gate;
   /** For what happens with every request; everything else goes through `meter`. */
   meterLink: MeterLink;
   meter(keyId: string): Remote<KeyMeter>;
@@ -102,6 +105,7 @@ function makeServices(env: Env): Result<Services, string[]> {
       vault ??= await Vault.open(encryptionKey, previousEncryptionKeys);
       return vault;
     },
+    gate: new Gate(log),
     meterLink: new MeterLink(meter, log),
     meter,
     account,

@@ -1,8 +1,11 @@
 import { table } from "../../bench/report/table.ts";
+import { ensureBundle } from "../../scripts/host/bundle.ts";
 import { runMain } from "../../scripts/host/stop.ts";
 import { type Kept, kept } from "./conservation.ts";
 import type { Sight } from "./load.ts";
-import { FAULT_ROWS } from "./rows.ts";
+import { OVERLOAD_PLAN, OVERLOAD_ROWS, type OverloadFigures, playOverload } from "./overload.ts";
+import { isHonest, overloadText } from "./overload-report.ts";
+import { FAULT_ROWS, type FaultRow } from "./rows.ts";
 import { play, type RowFigures } from "./run.ts";
 import { Stage } from "./stage.ts";
 
@@ -18,14 +21,24 @@ const SIGHTS: readonly Sight[] = [
 ];
 const NONE = "–";
 
-/** `npm run chaos [-- FILTER]`: each fault under load, what clients saw, what was lost, how it recovered. */
+/**
+ * `npm run chaos [-- FILTER]`: each fault under load, and more load than the relay can take: what
+ * clients saw, what was lost, how it recovered.
+ */
 async function main(): Promise<number> {
   const [filter = ""] = process.argv.slice(2);
   const rows = FAULT_ROWS.filter(({ name }) => name.includes(filter));
-  if (rows.length === 0) {
+  const overloads = OVERLOAD_ROWS.filter(({ name }) => name.includes(filter));
+  if (rows.length === 0 && overloads.length === 0) {
     console.error(`No fault has "${filter}" in its name.`);
     return 1;
   }
+  const areFaultsGood = rows.length === 0 || (await playFaults(rows));
+  const areOverloadsGood = overloads.length === 0 || (await playOverloads(overloads));
+  return areFaultsGood && areOverloadsGood ? 0 : 1;
+}
+
+async function playFaults(rows: readonly FaultRow[]): Promise<boolean> {
   const stage = await Stage.open();
   try {
     const figures: RowFigures[] = [];
@@ -39,10 +52,25 @@ async function main(): Promise<number> {
       figures.flatMap(({ seen }) => seen),
     );
     console.log(figuresText(figures, ledger));
-    return isGood(figures, ledger) ? 0 : 1;
+    return isGood(figures, ledger);
   } finally {
     await stage.close();
   }
+}
+
+async function playOverloads(rows: typeof OVERLOAD_ROWS): Promise<boolean> {
+  if (process.platform !== "linux") {
+    console.log("Overload is left out: it reads /proc, and needs Linux.");
+    return true;
+  }
+  const bundle = await ensureBundle(console.log);
+  const figures: OverloadFigures[] = [];
+  for (const row of rows) {
+    console.log(`${row.name} ...`);
+    figures.push(await playOverload(bundle, row, OVERLOAD_PLAN));
+  }
+  console.log(`\n${overloadText(figures, OVERLOAD_PLAN.floodMs)}`);
+  return figures.every(isHonest);
 }
 
 function figuresText(figures: readonly RowFigures[], ledger: readonly Kept[]): string {

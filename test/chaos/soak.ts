@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TEAM } from "../../bench/host/population.ts";
 import { startRelay } from "../../bench/host/relay.ts";
@@ -10,6 +10,8 @@ import { ensureBundle } from "../../scripts/host/bundle.ts";
 import { runMain, Stop } from "../../scripts/host/stop.ts";
 import { kept } from "./conservation.ts";
 import type { Seen } from "./load.ts";
+import { type MeterRows, meterRows } from "./meter-rows.ts";
+import { type Sample, sampling } from "./process-sample.ts";
 import { FAULT_ROWS } from "./rows.ts";
 import { play } from "./run.ts";
 import { Stage } from "./stage.ts";
@@ -25,17 +27,17 @@ const SAMPLE_EVERY_MS = 2_000;
 const FAULT_MS = 3_000;
 /** For what was in flight to end, and for idle connections to be closed. */
 const SETTLE_MS = 20_000;
-const BYTES_PER_MB = 1_000_000;
-const BYTES_PER_KIB = 1_024;
 /** Of one part of the time to another: what a collector of garbage leaves to chance. */
 const FLAT_WITHIN = 1.3;
+/** Databases of meters that the load opened, and connections that are kept for what comes next. */
+const FILES_LEFT_OVER = 32;
+/** Under the folder that a runtime keeps its objects in. */
+const METERS = "claude-relay-KeyMeter";
 
-interface Sample {
-  mb: number;
-  sockets: number;
-}
-
-/** `npm run soak [-- MINUTES]`: whether memory and sockets stay flat, and return when the load ends. */
+/**
+ * `npm run soak [-- MINUTES]`: whether memory stays flat, and sockets and leases return to what they
+ * were when the load ends.
+ */
 async function main(): Promise<number> {
   const minutes = Number(process.argv[2] ?? DEFAULT_MINUTES);
   if (!(minutes > 0)) throw new Stop("How many minutes? A number above 0, such as 30.");
@@ -48,13 +50,18 @@ async function main(): Promise<number> {
 async function soakStreams(forMs: number): Promise<boolean> {
   const bundle = await ensureBundle(console.log);
   return withStage(tmpdir(), async ({ load, upstreamUrl, newDir }) => {
-    const relay = await startRelay({ bundle, dir: newDir(), upstreamUrl, population: TEAM });
+    const dir = newDir();
+    const relay = await startRelay({ bundle, dir, upstreamUrl, population: TEAM });
     try {
       const eventsEach = Math.ceil(forMs / EVENT_EVERY_MS);
       console.log(`${STREAMS} streams, an event each ${EVENT_EVERY_MS} ms ...`);
-      const base = sampleOf(relay.workerd.pid);
-      const samples: Sample[] = [];
-      const sampling = every(SAMPLE_EVERY_MS, () => samples.push(sampleOf(relay.workerd.pid)));
+      const runtime = sampling(() => relay.workerd.pid, SAMPLE_EVERY_MS);
+      const base = runtime.now();
+      const meters = join(dir, "objects", METERS);
+      let during: MeterRows | null = null;
+      const counting = setTimeout(() => {
+        during = meterRows(meters);
+      }, BEGIN_OVER_MS);
       const figures = await load.run({
         kind: "streams",
         port: relay.port,
@@ -66,14 +73,21 @@ async function soakStreams(forMs: number): Promise<boolean> {
         beginOverMs: BEGIN_OVER_MS,
         eventsEach,
       });
-      sampling.stop();
-      const running = samples.filter((_, nth) => nth * SAMPLE_EVERY_MS > BEGIN_OVER_MS);
+      clearTimeout(counting);
+      runtime.stop();
+      const running = runtime.samples.filter((_, nth) => nth * SAMPLE_EVERY_MS > BEGIN_OVER_MS);
       await sleep(SETTLE_MS);
-      const after = sampleOf(relay.workerd.pid);
-      console.log(`${figures.answers} of ${STREAMS} streams whole, ${figures.wrongCount} wrong.\n`);
+      const after = runtime.now();
+      const rows = meterRows(meters);
+      console.log(`${figures.answers} of ${STREAMS} streams whole, ${figures.wrongCount} wrong.`);
+      console.log(`While they ran: ${rowsText(during)}. Afterwards: ${rowsText(rows)}.\n`);
       console.log(`${shown(base, running, after)}\n`);
       return (
-        figures.wrongCount === 0 && isFlat(running) && after.sockets <= base.sockets + TEAM.keys
+        figures.wrongCount === 0 &&
+        rows.rows === STREAMS &&
+        rows.open === 0 &&
+        isFlat(running) &&
+        hasReturned(base, after)
       );
     } finally {
       await relay.stop();
@@ -84,12 +98,12 @@ async function soakStreams(forMs: number): Promise<boolean> {
 async function soakFaults(forMs: number): Promise<boolean> {
   const stage = await Stage.open();
   try {
-    const pid = () => stage.relay.runtimePid() ?? 0;
+    const runtime = sampling(() => stage.relay.runtimePid() ?? 0, SAMPLE_EVERY_MS);
     // What every relay takes up that has served at all.
     await play(stage, { name: "warm-up", allowed: [], strike: () => sleep(FAULT_MS) }, FAULT_MS);
     await sleep(SETTLE_MS);
-    const base = sampleOf(pid());
-    const samples: Sample[] = [];
+    const base = runtime.now();
+    const warmedUp = runtime.samples.length;
     const seen: Seen[] = [];
     // A killed runtime would begin anew, and nothing could be said of its memory.
     const rows = FAULT_ROWS.filter(({ name }) => !name.startsWith("runtime killed"));
@@ -98,7 +112,6 @@ async function soakFaults(forMs: number): Promise<boolean> {
     let wrong = 0;
     let unrecovered = 0;
     console.log(`Faults for ${Math.round(forMs / MINUTE_MS)} minutes ...`);
-    const sampling = every(SAMPLE_EVERY_MS, () => samples.push(sampleOf(pid())));
     for (const row of cycle(rows)) {
       if (Date.now() >= endAtMs) break;
       const figures = await play(stage, row, FAULT_MS);
@@ -110,20 +123,21 @@ async function soakFaults(forMs: number): Promise<boolean> {
       unrecovered += figures.recoveredAfterMs === null ? 1 : 0;
       seen.push(...figures.seen);
     }
-    sampling.stop();
+    runtime.stop();
+    const samples = runtime.samples.slice(warmedUp);
     await sleep(SETTLE_MS);
-    const after = sampleOf(pid());
-    const open = await Promise.all(stage.keys.map((key) => stage.relay.usage(key)));
-    const leases = open.reduce((sum, { usage }) => sum + usage.inFlight, 0);
+    const after = runtime.now();
+    const left = meterRows(join(stage.relay.stateDir, "v3/do", METERS));
     const ledger = await kept(stage, seen);
     const sum = (field: "lost" | "wrong" | "estimated" | "unsettled") =>
       ledger.reduce((all, row) => all + row[field], 0);
     console.log(
-      `${faults} faults, ${seen.length} requests: ${wrong} not as allowed, ${unrecovered} without recovery; in the ledger ${sum("lost")} lost, ${sum("wrong")} wrong, ${sum("estimated")} estimated, ${sum("unsettled")} unsettled; ${leases} leases open at the end.\n`,
+      `${faults} faults, ${seen.length} requests: ${wrong} not as allowed, ${unrecovered} without recovery; in the ledger ${sum("lost")} lost, ${sum("wrong")} wrong, ${sum("estimated")} estimated, ${sum("unsettled")} unsettled. Afterwards: ${rowsText(left)}.\n`,
     );
     console.log(shown(base, samples, after));
-    const isKept = sum("lost") === 0 && sum("wrong") === 0 && leases === 0;
-    return wrong === 0 && unrecovered === 0 && isKept && isFlat(samples);
+    const isKept = sum("lost") === 0 && sum("wrong") === 0 && left.open === 0;
+    const isWell = wrong === 0 && unrecovered === 0;
+    return isWell && isKept && isFlat(samples) && hasReturned(base, after);
   } finally {
     await stage.close();
   }
@@ -133,15 +147,14 @@ function* cycle<T>(items: readonly T[]): Generator<T> {
   for (;;) yield* items;
 }
 
-function every(ms: number, act: () => void): { stop: () => void } {
-  const timer = setInterval(act, ms);
-  return { stop: () => clearInterval(timer) };
+function rowsText(rows: MeterRows | null): string {
+  if (rows === null) return "not counted";
+  return `${rows.rows} rows in the meters, ${rows.open} leases open`;
 }
 
-function sampleOf(pid: number): Sample {
-  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-  const sockets = readdirSync(`/proc/${pid}/fd`).length;
-  return { mb: (Number(kib) * BYTES_PER_KIB) / BYTES_PER_MB, sockets };
+/** Memory that a runtime has had it keeps; files and sockets it has to give back. */
+function hasReturned(base: Sample, after: Sample): boolean {
+  return after.files <= base.files + FILES_LEFT_OVER;
 }
 
 /** The last third of the time against the middle one: the first is growth to what the load needs. */
@@ -159,7 +172,7 @@ function shown(base: Sample, samples: readonly Sample[], after: Sample): string 
   const line = (name: string, part: readonly Sample[]) => [
     name,
     most(part, "mb"),
-    most(part, "sockets"),
+    most(part, "files"),
   ];
   return table([
     ["runtime", "most MB", "most files and sockets"],

@@ -206,32 +206,4 @@ describe("an admission", () => {
     await settled;
     expect(bench.settled).toEqual(["a"]);
   });
-
-  test("is not to be waited for where two thousand wait, and again when they do no more", async () => {
-    const bench = new Bench();
-    let answer = () => {};
-    const answered = new Promise<void>((resolve) => {
-      answer = resolve;
-    });
-    const link = new MeterLink(
-      () => ({
-        exchange: async ({ admissions }) => {
-          await answered;
-          return admissions.map(() => ADMITTED);
-        },
-      }),
-      () => {},
-    );
-    const waiting = Array.from({ length: 2_000 }, (_, index) => {
-      expect(link.isFull).toBe(false);
-      return link.admit(`key-${index}`, admissionOf(`r${index}`), () => {});
-    });
-    expect(link.isFull).toBe(true);
-    answer();
-    await Promise.all(waiting);
-    expect(link.isFull).toBe(false);
-    bench.fates.push("lost");
-    await expect(bench.admit("a")).rejects.toThrow();
-    expect(bench.link.isFull).toBe(false);
-  });
 });

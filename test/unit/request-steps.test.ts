@@ -45,37 +45,41 @@ describe("the body is read whole, or refused", () => {
 });
 
 describe("a relay at which too many wait", () => {
-  const services = (isFull: boolean) =>
+  const services = (hasRoom: boolean[]) =>
     ({
       keys: { peek: () => ({ id: "k" }) },
       failedKeys: null,
       importedKeys: null,
       config: { clientAddressHeader: "" },
-      meterLink: { isFull },
+      gate: { hasRoom: () => hasRoom.shift() ?? true },
       log: () => {},
     }) as unknown as Services;
-  const ask = async (isFull: boolean, key = `cr_${"0123456789abcdef".repeat(4)}`) => {
+  const ask = async (hasRoom: boolean[], key = `cr_${"0123456789abcdef".repeat(4)}`) => {
     const request = new Request("https://relay.example/v1/messages", {
       method: "POST",
       headers: { "x-api-key": key },
       body: "[]",
     });
     const ctx = { waitUntil: () => {} } as unknown as ExecutionContext;
-    const answer = await relay(request, services(isFull), ctx, "/v1/messages", true);
+    const answer = await relay(request, services(hasRoom), ctx, "/v1/messages", true);
     return { status: answer.status, read: request.bodyUsed, text: await answer.text() };
   };
 
   test("says so at once, and reads on so that the client sees it", async () => {
-    expect(await ask(true)).toMatchObject({
+    expect(await ask([false])).toMatchObject({
       status: 503,
       read: true,
       text: expect.stringContaining("more requests are waiting here"),
     });
   });
 
+  test("looks again once the body is there: of many at once each found the same room", async () => {
+    expect(await ask([true, false])).toMatchObject({ status: 503, read: true });
+  });
+
   test("still tells a wrong key from a right one, and with room goes on to the body", async () => {
-    expect((await ask(true, "cr_no")).status).toBe(401);
-    expect((await ask(false)).status).toBe(400);
+    expect((await ask([false], "cr_no")).status).toBe(401);
+    expect((await ask([])).status).toBe(400);
   });
 });
 
