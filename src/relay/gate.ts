@@ -1,36 +1,48 @@
 import type { Logger } from "../log.ts";
 
-/** So many may wait at once for their keys' meters: a burst passes, and no queue is without end. */
-const MAX_WAITING = 128;
-/** Where so many wait, a meter that answers this much later than the quickest one was not reached for so long. */
-const MANY_WAITING = 32;
+/**
+ * So many may ask their keys' meters at one moment. Each step of a request waits behind one step of every
+ * other, so that all are the slower the more have begun.
+ */
+const MAX_ASKING = 32;
+/** While all is well so many more may wait until they can ask: a burst is served a little later. */
+const MAX_QUEUED = 512;
+/** Whose turn has not come by then is told to come again. */
+const QUEUE_MS = 1_000;
+/** How often one who waits looks, on average. */
+const LOOK_EVERY_MS = 100;
+/** Where so many ask, a meter that answers this much later than the quickest one was not reached for so long. */
+const MANY_ASKING = 16;
 const LONG_WAIT_MS = 25;
 /** From the other side of the world a meter answers within these. */
 const FARTHEST_MS = 250;
-/** So many are let in even then: of these alone nobody waits for long. */
-const LEAST_INSIDE = 64;
+/** So many may be new at most, and in trouble at least. */
+const MOST_NEW = 1_000;
+const LEAST_NEW = 24;
+/** For each whose meter answered soon: faster, and there would be too many before it shows. */
+const OPENED_BY_ONE = 1 / 8;
+/** Who came longer ago and has no answer waits for upstream, or is still sending, and keeps nobody busy. */
+const NEW_FOR_MS = 500;
+const SLICE_MS = 100;
+const SLICES = NEW_FOR_MS / SLICE_MS;
 /** Overload is over when for so long nobody was turned away. */
 const CALM_MS = 5_000;
 /** One line tells of all who were turned away meanwhile: with a line each fewer could be refused. */
 const TELL_EVERY_MS = 1_000;
-/** For each whose meter answered soon: faster, and there would be too many before it shows. */
-const OPENED_BY_ONE = 1 / 8;
-const ALL = Number.POSITIVE_INFINITY;
 
 /**
- * Lets requests in, or turns them away while more come than this isolate can serve. Those inside wait
- * for their key's meter, and then for the head of their answer.
- *
- * Their number says nothing by itself: upstream may take its time for thousands. But where many wait
- * for meters, and none answers soon, it is this isolate's own queue that they wait in, and each who is
- * let in makes it longer. Then only a few may be inside, and one more with each eight whose meters
- * answer soon again. See docs/decisions/shed-by-waiting-time.md.
+ * Lets requests in, or turns them away while more come than this isolate can serve: see
+ * docs/decisions/shed-by-waiting-time.md.
  */
 export class Gate {
   readonly #log: Logger;
-  #inside = 0;
-  #waiting = 0;
-  #mostInside = ALL;
+  #asking = 0;
+  #queued = 0;
+  /** How many that have no answer came in each of the last slices of time. */
+  readonly #came: number[] = Array.from({ length: SLICES }, () => 0);
+  #new = 0;
+  #slice = 0;
+  #mostNew = MOST_NEW;
   /** The shortest wait for a meter so far: its distance. */
   #leastWaitMs = FARTHEST_MS;
   /** When a meter last answered soon. */
@@ -44,51 +56,106 @@ export class Gate {
     this.#log = log;
   }
 
-  /** Whether one more may come in. Who may not is counted as turned away. */
-  hasRoom(): boolean {
-    if (this.#inside < this.#mostInside && this.#waiting < MAX_WAITING) {
-      if (this.#untold > 0) this.#tell(Date.now());
-      return true;
-    }
-    const nowMs = Date.now();
-    this.#troubleAtMs = nowMs;
-    this.#untold += 1;
-    this.#tell(nowMs);
-    return false;
+  /** Whether a request has to be turned away that has just come. */
+  isShut(): boolean {
+    this.#age(Date.now());
+    return this.#new >= this.#mostNew || this.#queued >= MAX_QUEUED;
   }
 
-  /** To be called in the same turn as `hasRoom`, and followed by `metered` and `leave`. */
-  enter(): void {
-    this.#inside += 1;
-    this.#waiting += 1;
+  /**
+   * A request has come. To be followed by `leave`.
+   *
+   * @returns when it came, in unix milliseconds
+   */
+  arrive(): number {
+    const nowMs = Date.now();
+    this.#age(nowMs);
+    this.#new += 1;
+    this.#came[this.#slice % SLICES] = this.#cameIn(this.#slice) + 1;
+    return nowMs;
   }
 
-  /** The meter of one that has entered has answered, or cannot be asked. */
-  metered(enteredAtMs: number): void {
+  /** Whether a request may ask its meter now; then `ask` has to follow in the same turn. */
+  get mayAsk(): boolean {
+    return this.#asking < MAX_ASKING;
+  }
+
+  /**
+   * Waits until a request may ask, for a second at the most. Each looks for itself: nobody waits for
+   * another one's promise, which the runtime may never resolve.
+   *
+   * @returns whether it may now
+   */
+  async waitToAsk(): Promise<boolean> {
+    if (this.#queued >= MAX_QUEUED) return false;
+    const untilMs = Date.now() + QUEUE_MS;
+    this.#queued += 1;
+    do await scheduler.wait(LOOK_EVERY_MS * (0.5 + Math.random()));
+    while (!this.mayAsk && Date.now() < untilMs);
+    this.#queued -= 1;
+    return this.mayAsk;
+  }
+
+  /** @returns when it asked, in unix milliseconds; to be followed by `metered` */
+  ask(): number {
+    this.#asking += 1;
+    return Date.now();
+  }
+
+  /** The meter of one that asked has answered, or cannot be asked. */
+  metered(askedAtMs: number): void {
     const nowMs = Date.now();
-    const waitMs = nowMs - enteredAtMs;
-    const areMany = this.#waiting >= MANY_WAITING;
-    this.#waiting -= 1;
+    const waitMs = nowMs - askedAtMs;
+    const areMany = this.#asking >= MANY_ASKING;
+    this.#asking -= 1;
     if (waitMs < this.#leastWaitMs) this.#leastWaitMs = waitMs;
     const isQuick = waitMs <= this.#leastWaitMs + LONG_WAIT_MS;
     if (isQuick) this.#quickAtMs = nowMs;
     if (areMany && nowMs - this.#quickAtMs > LONG_WAIT_MS) {
-      this.#mostInside = LEAST_INSIDE;
+      this.#mostNew = LEAST_NEW;
       this.#troubleAtMs = nowMs;
-    } else if (this.#mostInside !== ALL) {
-      if (nowMs - this.#troubleAtMs >= CALM_MS) this.#mostInside = ALL;
-      else if (isQuick) this.#mostInside += OPENED_BY_ONE;
+    } else if (this.#isTroubled) {
+      if (nowMs - this.#troubleAtMs >= CALM_MS) this.#mostNew = MOST_NEW;
+      else if (isQuick) this.#mostNew += OPENED_BY_ONE;
     }
   }
 
-  leave(): void {
-    this.#inside -= 1;
+  /** A request has its answer, up to the head where that streams. */
+  leave(arrivedAtMs: number): void {
+    const slice = Math.floor(arrivedAtMs / SLICE_MS);
+    if (slice <= this.#slice - SLICES) return;
+    this.#new -= 1;
+    this.#came[slice % SLICES] = this.#cameIn(slice) - 1;
   }
 
-  #tell(nowMs: number): void {
+  /** Someone was turned away. */
+  noteRefused(): void {
+    const nowMs = Date.now();
+    this.#troubleAtMs = nowMs;
+    this.#untold += 1;
     if (nowMs - this.#toldAtMs < TELL_EVERY_MS) return;
     this.#log("warn", "request.refused", { reason: "relay_overloaded", repeated: this.#untold });
     this.#toldAtMs = nowMs;
     this.#untold = 0;
+  }
+
+  #cameIn(slice: number): number {
+    return this.#came[slice % SLICES] ?? 0;
+  }
+
+  get #isTroubled(): boolean {
+    return this.#mostNew < MOST_NEW;
+  }
+
+  /** Forgets who came too long ago to be new. */
+  #age(nowMs: number): void {
+    const slice = Math.floor(nowMs / SLICE_MS);
+    const passed = Math.min(slice - this.#slice, SLICES);
+    for (let nth = 1; nth <= passed; nth += 1) {
+      const oldest = this.#slice + nth;
+      this.#new -= this.#cameIn(oldest);
+      this.#came[oldest % SLICES] = 0;
+    }
+    if (passed > 0) this.#slice = slice;
   }
 }

@@ -11,6 +11,7 @@ import { emptyReading } from "../upstream/usage.ts";
 import { judgeStreamError } from "../upstream/verdict.ts";
 import { conversationOf } from "./conversation.ts";
 import { type Delivery, deliver, type Ending } from "./deliver.ts";
+import type { Gate } from "./gate.ts";
 import { identify } from "./identify.ts";
 import { type MessageFields, readMessageFields, SESSION_MAX_CHARS } from "./message-fields.ts";
 import { dropBody, readBody } from "./read-body.ts";
@@ -30,6 +31,9 @@ const NO_BODY = new Uint8Array();
  */
 const MAX_HEADER_CHARS = 12 * 1024;
 
+/** So much a client can write although nobody reads it. */
+const UNREAD_BODY_MAX_BYTES = 16 * 1024;
+
 /**
  * The walk of one request (docs/architecture.md): identify, read, choose, acquire, send, stream,
  * settle. Framework-free: a `Request` in, a `Response` out.
@@ -44,11 +48,31 @@ export function relay(
   upstreamPath: string,
   metered: boolean,
 ): Promise<Response> {
-  const answered = walk(request, services, ctx, upstreamPath, metered);
+  if (services.gate.isShut()) return turnAway(request, services.gate);
+  const arrivedAtMs = services.gate.arrive();
+  const answered = walk(request, services, ctx, upstreamPath, metered).finally(() =>
+    services.gate.leave(arrivedAtMs),
+  );
   // A client that leaves before the answer would take everything along that nothing waits for, and
   // an admitted request would never be settled.
   runAfter(ctx, services.log, "relay", answered);
   return answered;
+}
+
+/**
+ * Said as early as can be: where many have to be told, it decides how many are served what that costs.
+ * So a small body, which the client has written by then, is not read.
+ */
+async function turnAway(request: Request, gate: Gate): Promise<Response> {
+  const length = Number(request.headers.get("content-length") ?? Number.POSITIVE_INFINITY);
+  if (length > UNREAD_BODY_MAX_BYTES) await dropBody(request);
+  return overloaded(gate);
+}
+
+function overloaded(gate: Gate): Response {
+  const nowMs = Date.now();
+  gate.noteRefused();
+  return refuse({ kind: "relay_overloaded" }, newRequestId(nowMs), nowMs);
 }
 
 async function walk(
@@ -82,16 +106,14 @@ async function walk(
     await dropBody(request);
     return refused({ kind: "headers_too_large" });
   }
-  if (!services.gate.hasRoom()) {
-    await dropBody(request);
-    return refuse({ kind: "relay_overloaded" }, requestId, Date.now());
-  }
+  const { gate } = services;
   const body = await readBody(request);
   if (!body.ok) return refused(body.error);
-  // Nothing is waited for until it enters: of many at once each would else find the same room.
-  if (!services.gate.hasRoom()) return refuse({ kind: "relay_overloaded" }, requestId, Date.now());
   const fields = readMessageFields(body.value);
   if (!fields.ok) return refused(fields.error);
+
+  if (!gate.mayAsk && !(await gate.waitToAsk())) return overloaded(gate);
+  const askedAtMs = gate.ask();
 
   const call: RelayCall = {
     services,
@@ -115,10 +137,9 @@ async function walk(
   const sender = new Sender(call);
   // A thread's message must wait for the meter to say which account made the one before it.
   const prepared = fields.value.previousMessageId === null ? sender.prepare() : undefined;
-  services.gate.enter();
-  const [admitted] = await Promise.all([admit(call, sender.preparedFor), prepared]);
+  const asked = admit(call, sender.preparedFor).finally(() => gate.metered(askedAtMs));
+  const [admitted] = await Promise.all([asked, prepared]);
   if (!admitted.ok) {
-    services.gate.leave();
     sender.drop();
     return refused(admitted.error);
   }
@@ -132,7 +153,6 @@ async function walk(
     services.log("error", "request.failed", { requestId, keyId, error: describeError(error) });
     sent = { outcome: fail({ kind: "internal" }), attempts: [] };
   }
-  services.gate.leave();
   // An account has answered, or none will: the stream must not hold the body to its end.
   call.body = NO_BODY;
   if (!sent.outcome.ok) {
@@ -183,7 +203,6 @@ async function admit(
     previousMessageId === null
       ? null
       : (services.threads.get(`${key.id} ${previousMessageId}`) ?? null);
-  const enteredAtMs = Date.now();
   try {
     if (!metered) {
       const refusal = await callObject(
@@ -203,8 +222,6 @@ async function admit(
     const error = describeError(cause);
     services.log("error", "meter.unavailable", { requestId, keyId: key.id, error });
     return fail({ kind: "meter_unavailable" });
-  } finally {
-    services.gate.metered(enteredAtMs);
   }
 }
 

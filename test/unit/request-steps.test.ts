@@ -45,41 +45,75 @@ describe("the body is read whole, or refused", () => {
 });
 
 describe("a relay at which too many wait", () => {
-  const services = (hasRoom: boolean[]) =>
-    ({
+  const ask = async (
+    gate: { isShut?: boolean[]; hasRoom?: boolean; waited?: boolean },
+    body = "[]",
+    length = body.length,
+  ) => {
+    const entered: string[] = [];
+    const services = {
       keys: { peek: () => ({ id: "k" }) },
       failedKeys: null,
       importedKeys: null,
       config: { clientAddressHeader: "" },
-      gate: { hasRoom: () => hasRoom.shift() ?? true },
+      gate: {
+        isShut: () => gate.isShut?.shift() ?? false,
+        hasRoom: () => gate.hasRoom ?? true,
+        waitForRoom: async () => gate.waited ?? false,
+        noteRefused: () => entered.push("refused"),
+        enter: () => entered.push("entered"),
+      },
       log: () => {},
-    }) as unknown as Services;
-  const ask = async (hasRoom: boolean[], key = `cr_${"0123456789abcdef".repeat(4)}`) => {
+    } as unknown as Services;
     const request = new Request("https://relay.example/v1/messages", {
       method: "POST",
-      headers: { "x-api-key": key },
-      body: "[]",
+      headers: {
+        "x-api-key": `cr_${"0123456789abcdef".repeat(4)}`,
+        "content-length": String(length),
+      },
+      body,
     });
     const ctx = { waitUntil: () => {} } as unknown as ExecutionContext;
-    const answer = await relay(request, services(hasRoom), ctx, "/v1/messages", true);
-    return { status: answer.status, read: request.bodyUsed, text: await answer.text() };
+    const answer = await relay(request, services, ctx, "/v1/messages", true);
+    const { status, headers } = answer;
+    const text = await answer.text();
+    return { status, retryAfter: headers.get("retry-after"), read: request.bodyUsed, text, entered };
   };
+  const MESSAGE = JSON.stringify({ model: "m", messages: [] });
 
-  test("says so at once, and reads on so that the client sees it", async () => {
-    expect(await ask([false])).toMatchObject({
+  test("says so at once, and does not even read what is small", async () => {
+    expect(await ask({ isShut: [true] })).toEqual({
       status: 503,
-      read: true,
+      retryAfter: "2",
+      read: false,
       text: expect.stringContaining("more requests are waiting here"),
+      entered: ["refused"],
     });
+  });
+
+  test("reads what is large before it says so: else a client that is still sending would not see it", async () => {
+    const large = "x".repeat(20_000);
+    expect(await ask({ isShut: [true] }, large)).toMatchObject({ status: 503, read: true });
   });
 
   test("looks again once the body is there: of many at once each found the same room", async () => {
-    expect(await ask([true, false])).toMatchObject({ status: 503, read: true });
+    expect(await ask({ isShut: [false, true] }, MESSAGE)).toMatchObject({
+      status: 503,
+      entered: ["refused"],
+    });
   });
 
-  test("still tells a wrong key from a right one, and with room goes on to the body", async () => {
-    expect((await ask([false], "cr_no")).status).toBe(401);
-    expect((await ask([])).status).toBe(400);
+  test("lets a request wait for its turn, and turns it away where that does not come", async () => {
+    expect(await ask({ hasRoom: false, waited: false }, MESSAGE)).toMatchObject({
+      status: 503,
+      entered: ["refused"],
+    });
+    const waited = ask({ hasRoom: false, waited: true }, MESSAGE);
+    await expect(waited).rejects.toThrow(); // it went on, to services that are not here
+  });
+
+  test("with room goes on to the body", async () => {
+    expect((await ask({})).status).toBe(400);
   });
 });
 
