@@ -1,30 +1,39 @@
 import { reset, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { afterEach, expect, test } from "vitest";
+import type { WebhookSettings } from "../../durable-objects/alerts/contract.ts";
 import { AlertDesk } from "../../durable-objects/alerts/desk.ts";
 import { Vault } from "../../src/accounts/vault.ts";
 import { ALERT_KINDS, type AlertMessage, type Incident } from "../../src/alerts/alert.ts";
+import type { Target } from "../../src/alerts/delivery.ts";
 import { fail, ok } from "../../src/result.ts";
 
 afterEach(() => reset());
 
 /** Far ahead: the runtime fires an alarm of the past at once, and the test would not move the clock. */
 const START_MS = Date.UTC(2099, 10, 30, 7, 0, 0);
-const HOUR_MS = 60 * 60_000;
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
 
 class Bench {
   nowMs = START_MS;
   fails = 0;
+  /** What receivers ask for when they fail. */
+  retryAfterMs: number | null = null;
+  isLedgerDown = false;
   readonly tries: AlertMessage[] = [];
+  readonly triedAtMs: number[] = [];
+  readonly targets: Target[] = [];
   readonly taken: AlertMessage[] = [];
   readonly ranges: [number, number][] = [];
   readonly storage: DurableObjectStorage;
-  readonly #vault: Vault;
+  vault: Vault;
   desk: AlertDesk;
 
   constructor(storage: DurableObjectStorage, vault: Vault) {
     this.storage = storage;
-    this.#vault = vault;
+    this.vault = vault;
     this.desk = this.wake();
   }
 
@@ -32,20 +41,23 @@ class Bench {
   wake(): AlertDesk {
     this.desk = new AlertDesk({
       storage: this.storage,
-      vault: this.#vault,
+      vault: this.vault,
       now: () => this.nowMs,
       panelUrl: null,
       summaryTime: { hour: 8, timeZone: "UTC" },
       keyName: async (id) => id,
       readSummary: async (fromMs, toMs) => {
         this.ranges.push([fromMs, toMs]);
+        if (this.isLedgerDown) throw new Error("the ledger does not answer");
         return SUMMARY;
       },
-      send: async (_, message) => {
+      send: async (target, message) => {
         this.tries.push(message);
+        this.triedAtMs.push(this.nowMs);
+        this.targets.push(target);
         if (this.fails > 0) {
           this.fails -= 1;
-          return fail({ message: "it answered 500", retryAfterMs: null });
+          return fail({ message: "it answered 500", retryAfterMs: this.retryAfterMs });
         }
         this.taken.push(message);
         return ok(null);
@@ -66,15 +78,31 @@ class Bench {
     this.nowMs = atMs;
   }
 
-  async add(): Promise<string> {
-    const made = await this.desk.create({
-      ...{ name: "ops", format: "slack", kinds: [...ALERT_KINDS], enabled: true },
-      ...{ address: "https://h.example/t0ken", secret: null },
-    });
+  async add(patch: Partial<WebhookSettings> = {}): Promise<string> {
+    const made = await this.desk.create({ ...OPS, ...patch });
     if (!made.ok) throw new Error(made.error);
     return made.value.id;
   }
+
+  /** That these accounts have trouble, and all of them are watched; then what is due in a moment. */
+  async observe(troubled: string[], watched = ["a", "b"]): Promise<void> {
+    await this.desk.observe({ incidents: troubled.map(troubleOf), watched });
+    await this.runUntil(this.nowMs + 5 * SECOND_MS);
+  }
+
+  get delivery() {
+    return this.desk.webhooks()[0]?.delivery;
+  }
+
+  get told(): string[] {
+    return this.taken.map(({ kind, state }) => `${kind} ${state}`);
+  }
 }
+
+const OPS: WebhookSettings = {
+  ...{ name: "ops", format: "slack", kinds: [...ALERT_KINDS], enabled: true },
+  ...{ address: "https://h.example/t0ken", secret: null },
+};
 
 const SUMMARY = {
   ...{ from: "", to: "", requests: 1, failed: 0, unsettled: 0, inputTokens: 0, outputTokens: 0 },
@@ -178,4 +206,310 @@ test("a key's limit is told once a level", () =>
       "key_at_limit raised",
       "key_at_limit recovered",
     ]);
+  }));
+
+test("an end is told to whoever heard of any of it, and a webhook hears only what it wants", () =>
+  withBench(async (bench) => {
+    await bench.add({ name: "near", kinds: ["key_near_limit"] });
+    await bench.add({
+      name: "other",
+      kinds: ["account_needs_relogin"],
+      address: "https://o.example/",
+    });
+    const level = { keyId: "alice", limit: "costPerDay", reason: "r", untilMs: null };
+    for (const name of ["near", "reached", "none"] as const) {
+      await bench.desk.observeKey([{ ...level, level: name, atMs: bench.nowMs }]);
+      await bench.runUntil(bench.nowMs + 5 * SECOND_MS);
+    }
+    expect(bench.told).toEqual(["key_near_limit raised", "key_at_limit recovered"]);
+    expect(bench.targets.map(({ address }) => address)).toEqual([OPS.address, OPS.address]);
+  }));
+
+test("another cause of the same trouble is told again, the same cause is not", () =>
+  withBench(async (bench) => {
+    await bench.add();
+    const trouble = troubleOf("a");
+    for (const cause of ["org_disabled", "spend_limited", "spend_limited"]) {
+      await bench.desk.observe({ incidents: [{ ...trouble, cause }], watched: ["a"] });
+      await bench.runUntil(bench.nowMs + 5 * SECOND_MS);
+    }
+    expect(bench.taken.map(({ advice }) => advice.slice(0, 20))).toEqual([
+      expect.stringContaining("Anthropic"),
+      expect.stringContaining("add credit"),
+    ]);
+  }));
+
+test("how accounts stand says nothing of keys, and who was switched off is not called well", () =>
+  withBench(async (bench) => {
+    await bench.add();
+    const level = { keyId: "alice", limit: "costPerDay", reason: "r", untilMs: null };
+    await bench.desk.observeKey([{ ...level, level: "reached", atMs: bench.nowMs }]);
+    await bench.observe(["a", "b"]);
+    await bench.observe(["b"], ["b"]);
+    await bench.observe([]);
+    expect(bench.told).toEqual([
+      ...["account_unusable raised", "key_at_limit raised"].sort(),
+      ...["account_unusable recovered", "account_unusable recovered"],
+    ]);
+    const [off, well] = bench.taken.slice(2).map(({ lines }) => lines[0]);
+    expect(off).toContain("it was switched off, removed or has expired");
+    expect(well).toContain("switched off; it began");
+    expect(well).not.toContain("removed");
+  }));
+
+test("what comes and goes before it is told is told once, as it was last", () =>
+  withBench(async (bench) => {
+    await bench.add();
+    for (const reason of ["first", "second"]) {
+      const incidents = [{ ...troubleOf("a"), reason }];
+      await bench.desk.observe({ incidents, watched: ["a"] });
+      await bench.desk.observe({ incidents: [], watched: ["a"] });
+    }
+    await bench.runUntil(bench.nowMs + 5 * SECOND_MS);
+    expect(bench.told).toEqual(["account_unusable raised", "account_unusable recovered"]);
+    expect(bench.taken.map(({ lines }) => lines[0])).toEqual([
+      expect.stringContaining("second"),
+      expect.stringContaining("second"),
+    ]);
+    await bench.runUntil(bench.nowMs + HOUR_MS / 2);
+    expect(bench.taken).toHaveLength(2);
+  }));
+
+test("of what comes and goes before it is told, how it stands is told last", () =>
+  withBench(async (bench) => {
+    await bench.add();
+    await bench.observe(["b"]);
+    bench.taken.length = 0;
+    // One that was well comes and goes, one that was told goes and comes back; each twice.
+    for (const troubled of [["a"], ["b"], ["a"], ["b"]]) {
+      await bench.desk.observe({ incidents: troubled.map(troubleOf), watched: ["a", "b"] });
+      bench.nowMs += 10;
+    }
+    await bench.runUntil(bench.nowMs + 5 * SECOND_MS);
+    const last = (id: string) =>
+      bench.taken.findLast(({ about }) => about.some((each) => each.id === id))?.state;
+    expect([last("a"), last("b")]).toEqual(["recovered", "raised"]);
+    await bench.observe([]);
+    expect(last("b")).toBe("recovered");
+  }));
+
+test("a receiver that fails is asked at longer and longer intervals, a quarter of an hour at most", () =>
+  withBench(async (bench) => {
+    await bench.add();
+    bench.fails = 20;
+    await bench.observe(["a"]);
+    await bench.runUntil(START_MS + 3 * HOUR_MS);
+    const gaps = bench.triedAtMs.slice(1).map((at, index) => at - (bench.triedAtMs[index] ?? 0));
+    expect(gaps.slice(0, 4)).toEqual([500, 1_000, 2_000, 4_000]);
+    expect(gaps.slice(12, 16)).toEqual(Array(4).fill(15 * MINUTE_MS));
+  }));
+
+test("no sooner than it asks, and no later than a quarter of an hour", () =>
+  withBench(async (bench) => {
+    await bench.add();
+    bench.fails = 2;
+    bench.retryAfterMs = 3 * MINUTE_MS;
+    await bench.observe(["a"]);
+    await bench.runUntil(START_MS + 4 * MINUTE_MS);
+    bench.retryAfterMs = 5 * HOUR_MS;
+    bench.fails = 1;
+    await bench.observe([]);
+    await bench.runUntil(START_MS + HOUR_MS);
+    const gaps = bench.triedAtMs.slice(1).map((at, index) => at - (bench.triedAtMs[index] ?? 0));
+    expect(gaps[0]).toBe(3 * MINUTE_MS);
+    expect(Math.max(...gaps)).toBe(15 * MINUTE_MS);
+    expect(bench.told).toEqual(["account_unusable raised", "account_unusable recovered"]);
+  }));
+
+test("messages wait in their order, five hundred at the most, and what was taken is not kept", () =>
+  withBench(async (bench) => {
+    await bench.add();
+    const count = (table: string) =>
+      bench.storage.sql.exec<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`).one().n;
+    bench.fails = 1;
+    bench.retryAfterMs = 10 * MINUTE_MS;
+    await bench.observe(["a"]);
+    await bench.observe([]);
+    expect([count("messages"), count("deliveries")]).toEqual([2, 2]);
+    // As if 510 messages had been made meanwhile.
+    bench.storage.sql.exec(
+      `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 510)
+       INSERT INTO deliveries (webhook_id, message_id, at_ms)
+       SELECT (SELECT id FROM webhooks), (SELECT id FROM messages LIMIT 1), at_ms
+       FROM n, (SELECT MAX(at_ms) AS at_ms FROM messages)`,
+    );
+    await bench.observe(["b"]);
+    expect(bench.delivery).toMatchObject({ waiting: 500, givenUp: 13 });
+    await bench.runUntil(START_MS + HOUR_MS / 2);
+    expect(bench.told.at(-1)).toBe("account_unusable raised");
+    expect(bench.delivery?.waiting).toBe(0);
+    await bench.observe([]);
+    await bench.runUntil(START_MS + 50 * MINUTE_MS);
+    await bench.observe(["a"]);
+    expect([count("messages"), count("deliveries")]).toEqual([1, 0]);
+  }));
+
+test("a message that still waits is not pruned, however old", () =>
+  withBench(async (bench) => {
+    await bench.add({ kinds: ["account_unusable"] });
+    bench.fails = 12;
+    await bench.observe(["a"]);
+    await bench.runUntil(START_MS + 2 * HOUR_MS);
+    expect(bench.told).toEqual(["account_unusable raised"]);
+  }));
+
+test("a webhook that is switched off gets nothing and keeps nobody awake; on again, it is tried at once", () =>
+  withBench(async (bench) => {
+    const id = await bench.add({ kinds: ["account_unusable"] });
+    bench.fails = 100;
+    await bench.observe(["a"]);
+    await bench.runUntil(START_MS + HOUR_MS);
+    await bench.desk.update(id, { enabled: false });
+    expect(await bench.storage.getAlarm()).toBeNull();
+    expect(bench.delivery).toMatchObject({ nextTryAtMs: null, waiting: 1 });
+    const tries = bench.tries.length;
+    await bench.observe([]);
+    expect(bench.tries).toHaveLength(tries);
+    bench.fails = 0;
+    await bench.desk.update(id, { enabled: true });
+    expect(bench.delivery).toMatchObject({ failures: 0, nextTryAtMs: 0 });
+    await bench.runUntil(bench.nowMs);
+    expect(bench.told).toEqual(["account_unusable raised"]);
+  }));
+
+test("a new address is used at once, and what is not given stays", () =>
+  withBench(async (bench) => {
+    const id = await bench.add({ format: "feishu", secret: "s3cret" });
+    bench.fails = 10;
+    await bench.observe(["a"]);
+    await bench.runUntil(START_MS + MINUTE_MS);
+    bench.fails = 0;
+    expect(await bench.desk.update(id, { address: "https://new.example/other" })).toMatchObject({
+      value: { name: "ops", host: "new.example", isSigned: true, enabled: true },
+    });
+    await bench.runUntil(bench.nowMs);
+    expect(bench.targets.at(-1)).toEqual({
+      ...{ format: "feishu", address: "https://new.example/other", secret: "s3cret" },
+    });
+    expect(bench.told).toEqual(["account_unusable raised"]);
+    const failures = bench.delivery?.failures;
+    await bench.desk.update(id, { name: "renamed" });
+    expect(bench.delivery?.failures).toBe(failures);
+    expect(await bench.desk.update(id, { secret: null })).toMatchObject({
+      value: { host: "new.example", isSigned: false },
+    });
+  }));
+
+test("names are taken once, there are twenty webhooks at most, and none is changed that is not there", () =>
+  withBench(async (bench) => {
+    const id = await bench.add();
+    const refused = (problem: string) => ({ ok: false, error: problem });
+    expect(await bench.desk.create(OPS)).toEqual(refused("name_taken"));
+    await bench.add({ name: "other" });
+    expect(await bench.desk.update(id, { name: "other" })).toEqual(refused("name_taken"));
+    expect((await bench.desk.update(id, { name: "ops" })).ok).toBe(true);
+    for (let count = 2; count < 20; count += 1) await bench.add({ name: `ops ${count}` });
+    expect(await bench.desk.create({ ...OPS, name: "one more" })).toEqual(refused("too_many"));
+    expect(await bench.desk.update("no-id", { name: "x" })).toEqual(refused("unknown"));
+    expect([await bench.desk.remove("no-id"), await bench.desk.test("no-id")]).toEqual([
+      false,
+      null,
+    ]);
+  }));
+
+test("what waits for a webhook goes with it", () =>
+  withBench(async (bench) => {
+    const id = await bench.add();
+    bench.fails = 1_000;
+    await bench.observe(["a"]);
+    expect(await bench.desk.remove(id)).toBe(true);
+    expect(bench.storage.sql.exec("SELECT * FROM deliveries").toArray()).toEqual([]);
+    expect(await bench.storage.getAlarm()).toBeNull();
+  }));
+
+test("a test is sent beside what waits: in vain it changes nothing of that, and where it works that goes out", () =>
+  withBench(async (bench) => {
+    const id = await bench.add();
+    bench.fails = 10;
+    await bench.observe(["a"]);
+    await bench.runUntil(START_MS + MINUTE_MS);
+    const before = bench.delivery;
+    expect(await bench.desk.test(id)).toEqual({ ok: false, error: "it answered 500" });
+    expect(bench.delivery).toEqual({ ...before, lastFailureAtMs: bench.nowMs });
+    bench.fails = 0;
+    expect(await bench.desk.test(id)).toEqual(ok(null));
+    expect(bench.delivery).toMatchObject({ failures: 0, lastSuccessAtMs: bench.nowMs, waiting: 1 });
+    await bench.runUntil(bench.nowMs);
+    expect(bench.told).toEqual(["test report", "account_unusable raised"]);
+  }));
+
+test("under another ENCRYPTION_KEY nothing is sent, it is said in words, and resealing mends what it can", () =>
+  withBench(async (bench) => {
+    const NEW_KEY = "another-encryption-key-0123456789";
+    const oldVault = bench.vault;
+    const signed = await bench.add({ name: "signed", format: "feishu", secret: "s3cret" });
+    bench.vault = await Vault.open(NEW_KEY);
+    const plain = await bench.wake().create({ ...OPS, name: "plain" });
+    await bench.observe(["a"]);
+    expect(bench.targets.map(({ format }) => format)).toEqual(["slack"]);
+    const [, stuck] = bench.desk.webhooks();
+    expect(stuck?.delivery.lastFailure).toContain("ENCRYPTION_KEY_PREVIOUS");
+    expect(await bench.desk.test(signed)).toMatchObject({
+      ok: false,
+      error: expect.stringContaining("ENCRYPTION_KEY_PREVIOUS"),
+    });
+    expect(await bench.desk.reseal()).toEqual({
+      ...{ resealed: 0, failed: [{ id: signed, name: "signed" }] },
+    });
+    bench.vault = await Vault.open(NEW_KEY, [env.ENCRYPTION_KEY]);
+    expect(await bench.wake().reseal()).toEqual({ resealed: 1, failed: [] });
+    expect(await bench.desk.reseal()).toEqual({ resealed: 0, failed: [] });
+    bench.vault = await Vault.open(NEW_KEY);
+    await bench.wake().test(signed);
+    expect(bench.targets.at(-1)).toMatchObject({ address: OPS.address, secret: "s3cret" });
+    // A secret alone under the old key is sealed anew as well.
+    const sealed = await oldVault.seal(signed, "secret", "older");
+    bench.storage.sql.exec("UPDATE webhooks SET sealed_secret = ? WHERE id = ?", sealed, signed);
+    bench.vault = await Vault.open(NEW_KEY, [env.ENCRYPTION_KEY]);
+    expect(await bench.wake().reseal()).toEqual({ resealed: 1, failed: [] });
+    expect(plain.ok).toBe(true);
+  }));
+
+test("address and secret cannot stand in for each other: each is sealed for its own field", () =>
+  withBench(async (bench) => {
+    const id = await bench.add({ format: "feishu", secret: "s3cret" });
+    bench.storage.sql.exec("UPDATE webhooks SET sealed_secret = sealed_address");
+    expect(await bench.desk.test(id)).toMatchObject({ ok: false });
+    expect(bench.targets).toEqual([]);
+  }));
+
+test("a summary waits for what meters tell the ledger late, and for a ledger that is down", () =>
+  withBench(async (bench) => {
+    await bench.add();
+    const dueAtMs = START_MS + HOUR_MS + 12 * MINUTE_MS;
+    await bench.runUntil(dueAtMs - 1);
+    await bench.desk.alarm();
+    expect(bench.ranges).toEqual([]);
+    bench.isLedgerDown = true;
+    await bench.runUntil(dueAtMs);
+    expect(bench.ranges).toHaveLength(1);
+    expect(await bench.storage.getAlarm()).not.toBe(dueAtMs);
+    bench.isLedgerDown = false;
+    await bench.desk.alarm();
+    expect(bench.taken).toEqual([]);
+    bench.nowMs = dueAtMs + MINUTE_MS;
+    await bench.desk.alarm();
+    expect(bench.told).toEqual(["daily_summary report"]);
+    expect(bench.ranges.at(-1)).toEqual([START_MS, START_MS + HOUR_MS]);
+  }));
+
+test("a summary that nobody wanted for a while begins where it was asked for again", () =>
+  withBench(async (bench) => {
+    const id = await bench.add({ kinds: ["daily_summary"] });
+    await bench.desk.update(id, { kinds: ["account_unusable"] });
+    expect(await bench.storage.getAlarm()).toBeNull();
+    await bench.runUntil(START_MS + 30 * HOUR_MS);
+    await bench.desk.update(id, { kinds: ["daily_summary"] });
+    await bench.runUntil(START_MS + 50 * HOUR_MS);
+    expect(bench.ranges).toEqual([[START_MS + 30 * HOUR_MS, START_MS + 49 * HOUR_MS]]);
   }));

@@ -1,11 +1,15 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { nextSummaryMs } from "../../durable-objects/alerts/summary.ts";
+import { noSums } from "../../durable-objects/usage-ledger/sums.ts";
+import type { AccountTrouble, CoolDown } from "../../src/accounts/roster-row.ts";
 import { pictureOf } from "../../src/alerts/account-incidents.ts";
 import { readWebhookAddress } from "../../src/alerts/address.ts";
-import type { AlertMessage } from "../../src/alerts/alert.ts";
+import type { AlertFormat, AlertMessage, Occurrence } from "../../src/alerts/alert.ts";
 import { deliver } from "../../src/alerts/delivery.ts";
 import { refusalIn, shapeOf, textOf } from "../../src/alerts/formats.ts";
-import { testMessage } from "../../src/alerts/words.ts";
+import { isSigningSecret, newSigningSecret } from "../../src/alerts/signature.ts";
+import { readSummary } from "../../src/alerts/summary-figures.ts";
+import { incidentMessage, summaryMessage, testMessage } from "../../src/alerts/words.ts";
 import { rowOf } from "./roster-rows.ts";
 
 const MESSAGE: AlertMessage = {
@@ -26,6 +30,10 @@ describe("an address that leads inside is refused, however it is written", () =>
     "https://192.168.1.1/",
     "https://100.64.0.1/",
     "https://169.254.169.254/latest",
+    "https://168.63.129.16/",
+    "https://0xa83f8110/",
+    "https://100.100.100.200/",
+    "https://192.0.0.192/",
     "https://0.0.0.0/",
     "https://[::1]/",
     "https://[::]/",
@@ -33,14 +41,23 @@ describe("an address that leads inside is refused, however it is written", () =>
     "https://[64:ff9b::a00:1]/",
     "https://[2002:a00:1::]/",
     "https://[fd00::1]/",
+    "https://[fd00:ec2::254]/",
+    "https://[fd20:ce::254]/",
     "https://[fe80::1]/",
     "https://localhost/",
     "https://LOCALHOST./",
     "https://a.localhost/",
     "https://metadata.google.internal/",
+    "https://metadata.google.internal./",
+    "https://metadata.azure.com/",
+    "https://metadata.packet.net/",
+    "https://metadata.tencentyun.com/",
     "https://metadata/",
     "https://127.0.0.1.nip.io/",
     "https://user:pw@hooks.example.com/",
+    "https://user@hooks.example.com/",
+    "https://hooks.example.com/#part",
+    `https://hooks.example.com/${"x".repeat(2_000)}`,
     "http://hooks.example.com/",
     "ftp://hooks.example.com/",
     "hooks.example.com",
@@ -54,6 +71,7 @@ describe("an address that leads inside is refused, however it is written", () =>
     for (const address of [
       "https://hooks.slack.com/services/T/B/x",
       "https://1.1.1.1/",
+      "https://168.63.129.17/",
       "https://[2606:4700::1]/",
     ]) {
       expect(readWebhookAddress(address, false).ok).toBe(true);
@@ -75,8 +93,20 @@ describe("formats", () => {
     expect(textOf(MESSAGE, 4_000)).toContain("https://panel.example");
   });
 
+  test("whatever a name holds, it calls nobody in any chat", async () => {
+    const calling = { ...MESSAGE, lines: ['<at user_id="all">all</at> @everyone'] };
+    const bodyOf = async (format: AlertFormat) =>
+      JSON.parse((await shapeOf(format, "https://h.example/", null, calling, 0)).body);
+    expect(JSON.stringify(await bodyOf("feishu"))).not.toContain("<");
+    expect((await bodyOf("discord")).allowed_mentions).toEqual({ parse: [] });
+    expect((await bodyOf("dingtalk")).at).toEqual({ isAtAll: false });
+    expect((await bodyOf("slack")).text).toContain("&lt;at");
+  });
+
   test("an answer of 200 that refuses is a refusal", () => {
     expect(refusalIn("feishu", '{"code":0}')).toBeNull();
+    expect(refusalIn("feishu", '{"StatusCode":0}')).toBeNull();
+    expect(refusalIn("feishu", "{}")).toContain("without a code");
     expect(refusalIn("feishu", '{"code":19021}')).toContain("19021");
     expect(refusalIn("dingtalk", '{"errcode":310000}')).toContain("310000");
     expect(refusalIn("dingtalk", "<html>")).toContain("JSON");
@@ -84,20 +114,303 @@ describe("formats", () => {
   });
 });
 
-test("a redirect is not followed, and no failure names the address", async () => {
-  const asked: RequestInit[] = [];
-  const fetch = (async (_: string, init: RequestInit) => {
-    asked.push(init);
-    return new Response(null, { status: 302, headers: { location: "https://10.0.0.1/" } });
-  }) as unknown as typeof globalThis.fetch;
-  const target = { format: "slack" as const, address: "https://h.example/t0ken", secret: null };
-  const sent = await deliver({ fetch, now: Date.now, allowsLocal: false }, target, MESSAGE);
-  expect(sent).toMatchObject({
-    ok: false,
-    error: { message: expect.stringContaining("redirect") },
+describe("a delivery", () => {
+  /** What comes of an answer, to a message of this format. */
+  async function answeredWith(answer: () => Promise<Response>, format: AlertFormat = "slack") {
+    const asked: RequestInit[] = [];
+    const fetch = (async (_: string, init: RequestInit) => {
+      asked.push(init);
+      return answer();
+    }) as unknown as typeof globalThis.fetch;
+    const target = { format, address: "https://h.example/t0ken", secret: null };
+    const sender = { fetch, now: Date.now, allowsLocal: false };
+    const sent = await deliver(sender, target, MESSAGE);
+    expect(JSON.stringify(sent)).not.toContain("t0ken");
+    return { asked, error: sent.ok ? null : sent.error };
+  }
+
+  test("a redirect is not followed, and no failure names the address", async () => {
+    const location = "https://10.0.0.1/";
+    const { asked, error } = await answeredWith(
+      async () => new Response(null, { status: 302, headers: { location } }),
+    );
+    expect(error?.message).toContain("redirect");
+    expect(asked.map(({ redirect }) => redirect)).toEqual(["manual"]);
   });
-  expect(JSON.stringify(sent)).not.toContain("t0ken");
-  expect(asked.map(({ redirect }) => redirect)).toEqual(["manual"]);
+
+  test.each([
+    [403, "does not accept this sender"],
+    [410, "does not exist there any more"],
+    [429, "takes no more messages"],
+    [500, "answered 500"],
+  ])("that is answered %i fails in words", async (status, words) => {
+    const { error } = await answeredWith(async () => new Response(null, { status }));
+    expect(error).toEqual({ message: expect.stringContaining(words), retryAfterMs: null });
+  });
+
+  test("is tried again no sooner than the receiver asks", async () => {
+    const answer = new Response(null, { status: 429, headers: { "retry-after": "7" } });
+    expect((await answeredWith(async () => answer)).error?.retryAfterMs).toBe(7_000);
+  });
+
+  test("that was answered 200 with a refusal has failed", async () => {
+    const refusal = async () => new Response('{"errcode":310000}');
+    expect((await answeredWith(refusal, "dingtalk")).error?.message).toContain("310000");
+    expect((await answeredWith(refusal, "slack")).error).toBeNull();
+  });
+
+  test("reads the beginning of an answer, and waits ten seconds at the most", async () => {
+    let pulled = 0;
+    const endless = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pulled += 1;
+        if (pulled > 100) controller.error(new Error("it reads on and on"));
+        else controller.enqueue(new Uint8Array(1_024));
+      },
+    });
+    const timeout = vi.spyOn(AbortSignal, "timeout");
+    const { asked, error } = await answeredWith(async () => new Response(endless));
+    expect(error).toBeNull();
+    expect(timeout.mock.calls).toEqual([[10_000]]);
+    expect(asked[0]?.signal).toBe(timeout.mock.results[0]?.value);
+    timeout.mockRestore();
+    const late = () => Promise.reject(new DOMException("too late", "TimeoutError"));
+    expect((await answeredWith(late)).error?.message).toContain("within 10 s");
+    const gone = () => Promise.reject(new TypeError("t0ken.example refused"));
+    expect((await answeredWith(gone)).error?.message).toContain("could not be reached");
+  });
+
+  test("does not go where the address may not lead, whatever was stored", async () => {
+    const fetch = (() => Promise.reject(new Error("it was sent"))) as typeof globalThis.fetch;
+    for (const address of ["https://168.63.129.16/", "https://10.0.0.1/", "http://127.0.0.1/"]) {
+      const target = { format: "slack" as const, address, secret: null };
+      const sent = await deliver({ fetch, now: Date.now, allowsLocal: false }, target, MESSAGE);
+      expect(sent).toMatchObject({
+        ok: false,
+        error: { message: expect.stringContaining("its address") },
+      });
+    }
+  });
+});
+
+describe("words", () => {
+  const occurrence = (id: string, patch: Partial<Occurrence> = {}): Occurrence => ({
+    ...{ id: `account:${id}`, kind: "account_unusable", cause: "org_disabled" },
+    ...{ subject: { type: "account", id, name: id }, reason: "switched off." },
+    ...{ sinceMs: 0, untilMs: 60_000, state: "raised", kinds: [], atMs: 0 },
+    ...patch,
+  });
+  const linesOf = (first: Occurrence, ...others: Occurrence[]) =>
+    incidentMessage("id", [first, ...others], null, 0);
+
+  test("say since when, and until when where that is known", () => {
+    expect(linesOf(occurrence("a")).lines).toEqual([
+      '- account "a": switched off; since 1970-01-01 00:00 UTC, until 1970-01-01 00:01 UTC',
+    ]);
+    expect(linesOf(occurrence("a", { untilMs: null })).lines).toEqual([
+      '- account "a": switched off; since 1970-01-01 00:00 UTC',
+    ]);
+  });
+
+  test("name fifteen one by one and count the rest; machines get all of them", () => {
+    const all = Array.from({ length: 20 }, (_, index) => occurrence(`account ${index}`));
+    const { lines, about, title } = linesOf(occurrence("first"), ...all);
+    expect(lines).toHaveLength(16);
+    expect(lines.at(-1)).toBe("and 6 more");
+    expect(about).toHaveLength(21);
+    expect(title).toBe("Claude relay: 21 accounts cannot be used");
+  });
+
+  test("bound the reason that upstream gave", () => {
+    const { lines, about } = linesOf(occurrence("a", { reason: "x".repeat(5_000) }));
+    expect(lines[0]?.length).toBeLessThan(400);
+    expect(about[0]?.reason).toHaveLength(300);
+  });
+
+  test("say what to do for each cause, and nothing where it is over", () => {
+    const both = linesOf(occurrence("a"), occurrence("b", { cause: "spend_limited" }));
+    expect(both.advice).toMatch(/switched the organisation off.*add credit/);
+    const over = linesOf(occurrence("a", { state: "recovered", atMs: 120_000 }));
+    expect(over.advice).toBe("");
+    expect(over.lines[0]).toContain("it began 1970-01-01 00:00 UTC and ended 1970-01-01 00:02 UTC");
+  });
+});
+
+describe("a summary", () => {
+  const total = {
+    ...{ ...noSums(), requests: 10, completed: 7, unsettled: 1, cost_nano: 2_500_000_000 },
+    ...{ input_tokens: 1, output_tokens: 2, read_tokens: 3 },
+    ...{ write_5m_tokens: 4, write_1h_tokens: 5 },
+  };
+  const asked: unknown[] = [];
+  const read = () =>
+    readSummary(
+      {
+        ledger: {
+          total: async (range) => {
+            asked.push(range);
+            return total;
+          },
+          keySums: async (query) => {
+            asked.push(query);
+            return [
+              { ...noSums(), key_id: "k1", requests: 8, cost_nano: 2_000_000_000 },
+              { ...noSums(), key_id: "k2", requests: 2, cost_nano: 500_000_000 },
+            ];
+          },
+        },
+        accounts: async () => [
+          { row: rowOf("a"), standing: { kind: "ready" } },
+          { row: rowOf("b"), standing: { kind: "trouble", trouble: troubleOf("org_disabled") } },
+          { row: rowOf("c"), standing: { kind: "disabled" } },
+        ],
+        keyNames: async (ids) =>
+          new Map(ids.filter((id) => id === "k1").map((id) => [id, "alice"])),
+      },
+      0,
+      86_400_000,
+    );
+
+  test("counts what the ledger counts, in dollars, with the keys that cost most by name", async () => {
+    expect(await read()).toEqual({
+      ...{ from: "1970-01-01T00:00:00.000Z", to: "1970-01-02T00:00:00.000Z" },
+      ...{ requests: 10, failed: 2, unsettled: 1, inputTokens: 1, outputTokens: 2 },
+      ...{ cacheReadTokens: 3, cacheWriteTokens: 9, costDollars: 2.5 },
+      topKeys: [
+        { id: "k1", name: "alice", requests: 8, costDollars: 2 },
+        { id: "k2", name: "k2", requests: 2, costDollars: 0.5 },
+      ],
+      accounts: [
+        { id: "a", name: "a", standing: "ready" },
+        { id: "b", name: "b", standing: "org_disabled" },
+        { id: "c", name: "c", standing: "disabled" },
+      ],
+    });
+    expect(asked).toEqual([
+      { fromMs: 0, toMs: 86_400_000 },
+      expect.objectContaining({ fromMs: 0, toMs: 86_400_000, order: { by: "cost" }, limit: 5 }),
+    ]);
+  });
+
+  test("tells people the same, and machines the figures", async () => {
+    const figures = await read();
+    const message = summaryMessage("id", figures, { from: "x", to: "y" }, null, 0);
+    expect(message.lines).toEqual([
+      "Requests: 10, of which 2 failed and 1 ended unseen",
+      "Tokens: 1 in, 2 out, 9 written to and 3 read from the cache",
+      "Cost: $2.50",
+      "Keys that cost most:",
+      "- alice: $2.00, 8 requests",
+      "- k2: $0.50, 2 requests",
+      "Accounts: 1 of 3 ready",
+      "- b: org disabled",
+      "- c: disabled",
+    ]);
+    const { body } = await shapeOf("json", "https://h.example/", null, message, 0);
+    expect(JSON.parse(body).summary).toEqual(figures);
+    const other = await shapeOf("json", "https://h.example/", null, MESSAGE, 0);
+    expect(JSON.parse(other.body)).not.toHaveProperty("summary");
+  });
+});
+
+function troubleOf(kind: AccountTrouble["kind"], untilMs: number | null = null): AccountTrouble {
+  return { kind, detail: "upstream's words", sinceMs: 0, untilMs };
+}
+
+describe("what is wrong with the accounts", () => {
+  const rest = (scope: string, sinceMs: number, untilMs: number): CoolDown => ({
+    ...{ scope, kind: "rate_limited", sinceMs, untilMs, reason: "rate limited" },
+  });
+
+  test("is of two kinds, with upstream's words and its end", () => {
+    const rows = [
+      rowOf("a", { trouble: troubleOf("needs_relogin") }),
+      rowOf("b", { trouble: troubleOf("spend_limited", 5_000) }),
+      rowOf("c"),
+    ];
+    const { incidents, watched, changesAtMs } = pictureOf(rows, 1_000, true);
+    expect(incidents.map(({ id, kind, cause }) => [id, kind, cause])).toEqual([
+      ["account:a", "account_needs_relogin", "needs_relogin"],
+      ["account:b", "account_unusable", "spend_limited"],
+    ]);
+    expect(incidents[1]).toMatchObject({ reason: "upstream's words", untilMs: 5_000 });
+    expect([watched, changesAtMs]).toEqual([["a", "b", "c"], 5_000]);
+    expect(pictureOf(rows, 5_000, true).incidents.map(({ id }) => id)).toEqual(["account:a"]);
+  });
+
+  test("a refused credential is well only once an answer has shown it, whatever its rest", () => {
+    const rows = [rowOf("a", { trouble: troubleOf("credential_rejected", 5_000) }), rowOf("b")];
+    const ids = (nowMs: number) => pictureOf(rows, nowMs, true).incidents.map(({ id }) => id);
+    expect([ids(1_000), ids(5_000)]).toEqual([["account:a"], ["account:a"]]);
+  });
+
+  test("is not asked of accounts that are switched off or have expired", () => {
+    const trouble = troubleOf("org_disabled");
+    const rows = [
+      rowOf("off", { trouble, enabled: false }),
+      rowOf("over", { trouble, expiresAtMs: 1_000 }),
+      rowOf("well", { expiresAtMs: 9_000 }),
+    ];
+    const picture = pictureOf(rows, 1_000, true);
+    expect(picture).toEqual({ incidents: [], watched: ["well"], changesAtMs: 9_000 });
+    expect(pictureOf([], 0, true)).toEqual({ incidents: [], watched: [], changesAtMs: null });
+    // None that is wanted: then none is missed.
+    expect(pictureOf(rows.slice(0, 1), 1_000, true).incidents).toEqual([]);
+  });
+
+  test("a pool that is exhausted says why, since the last one failed, and when the first comes back", () => {
+    const rows = [
+      rowOf("a", { coolDowns: [rest("*", 1_000, 90_000)] }),
+      rowOf("b", { coolDowns: [rest("*", 2_000, 70_000)] }),
+      rowOf("c", { expiresAtMs: 3_000 }),
+      rowOf("d", { trouble: troubleOf("needs_relogin") }),
+    ];
+    const { incidents, changesAtMs } = pictureOf(rows, 4_000, true);
+    expect(incidents.at(-1)).toEqual({
+      ...{ id: "pool:*", kind: "accounts_exhausted", cause: "exhausted" },
+      subject: { type: "pool", id: "*", name: "all accounts" },
+      reason: "2 × rate limited, 1 × expired, 1 × needs relogin",
+      ...{ sinceMs: 3_000, untilMs: 70_000 },
+    });
+    expect(changesAtMs).toBe(70_000);
+  });
+
+  test("a pool that is exhausted for one family is told for that, and for all only where it is all", () => {
+    const opus = rest("opus", 0, 60_000);
+    const names = (rows: Parameters<typeof pictureOf>[0]) =>
+      pictureOf(rows, 1_000, true).incidents.map(({ subject }) => subject.name);
+    expect(names([rowOf("a", { coolDowns: [opus] })])).toEqual(["all accounts, for opus models"]);
+    expect(names([rowOf("a", { coolDowns: [opus] }), rowOf("b")])).toEqual([]);
+    expect(names([rowOf("a", { coolDowns: [opus, rest("*", 0, 60_000)] })])).toEqual([
+      "all accounts",
+    ]);
+  });
+
+  test("an account whose breaker opened is missed until a trial has worked", () => {
+    const halfOpen = rowOf("a", { coolDowns: [rest("*", 0, 60_000)], isHalfOpen: true });
+    expect(pictureOf([halfOpen], 70_000, true).incidents).toMatchObject([
+      { id: "pool:*", untilMs: 70_000 },
+    ]);
+    expect(pictureOf([{ ...halfOpen, isHalfOpen: false }], 70_000, true).incidents).toEqual([]);
+  });
+
+  test("an account with a proxy is missed only where there is no forward proxy", () => {
+    const rows = [rowOf("a", { hasProxy: true })];
+    expect(pictureOf(rows, 0, false).incidents).toMatchObject([{ reason: "1 × no forward proxy" }]);
+    expect(pictureOf(rows, 0, true).incidents).toEqual([]);
+  });
+});
+
+test("a signing secret carries 24 to 64 bytes, and one of the relay's own making 32", () => {
+  const of = (bytes: number) => `whsec_${btoa("x".repeat(bytes))}`;
+  expect([23, 24, 64, 65].map((bytes) => isSigningSecret(of(bytes)))).toEqual([
+    ...[false, true, true, false],
+  ]);
+  expect(isSigningSecret("whsec_!")).toBe(false);
+  const made = newSigningSecret();
+  expect(isSigningSecret(made)).toBe(true);
+  expect(atob(made.slice(6))).toHaveLength(32);
+  expect(newSigningSecret()).not.toBe(made);
 });
 
 test("a pool is exhausted only while nobody can serve for a while", () => {
