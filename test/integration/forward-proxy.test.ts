@@ -453,6 +453,28 @@ describe("parts of its defence", () => {
     }
   });
 
+  test.each([
+    ["a user name", { username: "x".repeat(256) }],
+    ["a password", { password: "é".repeat(128) }],
+  ])("%s that SOCKS5 has no room for is refused, and ends nobody", async (_, login) => {
+    // Asks for a login, whatever it is offered.
+    const asking = createServer((socket) => {
+      socket.once("data", () => socket.write(Buffer.from([5, 2])));
+      socket.on("error", () => {});
+    });
+    asking.listen(0, "127.0.0.1");
+    await once(asking, "listening");
+    const { port } = asking.address() as AddressInfo;
+    const proxy = { type: "socks5" as const, host: "127.0.0.1", port, ...login };
+    const answer = await ask({ token: await token({ origin: fake.url, proxy }) });
+    await bytesOf(answer);
+    expect(answer.headers["x-forward-proxy-error"]).toBe("proxy_auth_failed");
+    asking.close();
+    const next = await message({});
+    await bytesOf(next);
+    expect(next.statusCode).toBe(200);
+  });
+
   test("used tokens are remembered to their end, and when there is no room for one it does not pass", () => {
     const memory = new ReplayMemory(2);
     expect(memory.use("a", 1_000, 0)).toBe("first");
