@@ -8,7 +8,6 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { furnishDemo } from "../../scripts/host/demo.ts";
@@ -16,6 +15,7 @@ import { ensureBundle } from "../../scripts/relay-process.ts";
 import { deployedStatus, rollBack, tailDeployed } from "../../scripts/service/deployed.ts";
 import { type FakeUpstream, startFakeUpstream } from "../fixtures/fake-upstream/index.ts";
 import { TestRelay } from "../fixtures/relay.ts";
+import { SCRATCH_DIR } from "../fixtures/scratch-dir.ts";
 import { WranglerStandIn } from "../fixtures/wrangler-stand-in.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -28,7 +28,7 @@ let home: string;
 let fake: FakeUpstream;
 
 beforeAll(async () => {
-  home = mkdtempSync(join(tmpdir(), "relay-service-"));
+  home = mkdtempSync(join(SCRATCH_DIR, "relay-service-"));
   fake = await startFakeUpstream({ toleratedHeaders: ["cf-worker"] });
   await ensureBundle();
 });
