@@ -289,14 +289,24 @@ describe("a meter", () => {
       },
     ));
 
-  test("tells again in a minute what nobody heard, and how things stand by then", () =>
+  test("tells again in a minute what nobody heard, without a request", () =>
+    withLimits({ costPerDay: 100 }, async (bench) => {
+      bench.isDeaf = true;
+      await bench.spend(95);
+      await bench.alarmsUntil(START_MS + 30_000);
+      bench.isDeaf = false;
+      await bench.alarmsUntil(START_MS + 2 * MINUTE_MS);
+      expect(bench.heard).toEqual(["costPerDay near"]);
+    }));
+
+  test("tells how things stand when it is heard", () =>
     withLimits({ costPerDay: 100 }, async (bench) => {
       bench.isDeaf = true;
       await bench.spend(95);
       await bench.alarmsUntil(START_MS);
       await bench.spend(10);
       bench.isDeaf = false;
-      await bench.alarmsUntil(START_MS + MINUTE_MS);
+      await bench.alarmsUntil(START_MS + 2 * MINUTE_MS);
       expect(bench.heard).toEqual(["costPerDay reached"]);
     }));
 

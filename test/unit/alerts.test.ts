@@ -7,7 +7,7 @@ import { readWebhookAddress } from "../../src/alerts/address.ts";
 import type { AlertFormat, AlertMessage, Occurrence } from "../../src/alerts/alert.ts";
 import { deliver } from "../../src/alerts/delivery.ts";
 import { refusalIn, shapeOf, textOf } from "../../src/alerts/formats.ts";
-import { isSigningSecret, newSigningSecret } from "../../src/alerts/signature.ts";
+import { isSigningSecret, newSigningSecret, signedHeaders } from "../../src/alerts/signature.ts";
 import { readSummary } from "../../src/alerts/summary-figures.ts";
 import { incidentMessage, summaryMessage, testMessage } from "../../src/alerts/words.ts";
 import { rowOf } from "./roster-rows.ts";
@@ -398,6 +398,17 @@ describe("what is wrong with the accounts", () => {
     const rows = [rowOf("a", { hasProxy: true })];
     expect(pictureOf(rows, 0, false).incidents).toMatchObject([{ reason: "1 × no forward proxy" }]);
     expect(pictureOf(rows, 0, true).incidents).toEqual([]);
+  });
+});
+
+test("a message is signed as the example of Standard Webhooks is", async () => {
+  const id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+  const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+  const headers = await signedHeaders(secret, id, '{"test": 2432232314}', 1_614_265_330_999);
+  expect(headers).toEqual({
+    "webhook-id": id,
+    "webhook-timestamp": "1614265330",
+    "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
   });
 });
 
