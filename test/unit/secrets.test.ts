@@ -161,6 +161,9 @@ describe("the configuration", () => {
       "http://localhost.example.com",
       "http://10.0.0.1.nip.io",
       "http://168.63.129.16",
+      // They begin with the bits of networks of the other kind.
+      "http://[a00::1]",
+      "http://252.1.1.1",
       "http://[2606:4700::1111]",
       // Each stands for 8.8.8.8.
       "http://[::ffff:8.8.8.8]",
