@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { ensureBundle, startRelay } from "../../scripts/relay-process.ts";
 import { startFakeUpstream } from "../fixtures/fake-upstream/index.ts";
+import { SCRATCH_DIR } from "../fixtures/scratch-dir.ts";
 import { settledPort } from "../fixtures/settled-port.ts";
 
 const projectDir = resolve(import.meta.dirname, "../..");
@@ -42,7 +42,7 @@ afterEach(async () => {
 
 function makeStateDir(): string {
   // Below a fresh folder, so that the script makes the state folder itself.
-  const parent = mkdtempSync(join(tmpdir(), "relay-start-"));
+  const parent = mkdtempSync(join(SCRATCH_DIR, "relay-start-"));
   stateDirs.push(parent);
   return join(parent, "state");
 }
