@@ -113,7 +113,13 @@ async function walk(
   const [admitted] = await Promise.all([admit(call, sender.preparedFor), prepared]);
   if (!admitted.ok) {
     sender.drop();
-    return refused(admitted.error);
+    const answer = refused(admitted.error);
+    if (admitted.error.kind === "meter_unavailable") {
+      // It may have been let in all the same, and would count as running until its lease ends.
+      const sent = { outcome: fail(admitted.error), attempts: [] };
+      settleLater(call, sent, ended("refused"), answer.status, null);
+    }
+    return answer;
   }
   call.pinnedTo = admitted.value.pinnedTo;
   call.isTight = admitted.value.isTight;

@@ -4,6 +4,7 @@ import type { Stay } from "../accounts/load.ts";
 import type { Pool } from "../accounts/pool.ts";
 import type { RosterRow } from "../accounts/roster-row.ts";
 import { runAfter } from "../background.ts";
+import { callUntilHeard } from "../durable-call.ts";
 import { EGRESS_WORDS, type EgressFaultCode } from "../egress/fault.ts";
 import { fail, ok, type Result } from "../result.ts";
 import { forbidsRetry, goesToClient, isAccountFailure, type Verdict } from "../upstream/verdict.ts";
@@ -198,7 +199,10 @@ export class Sender {
     const { services, requestId } = this.#call;
     if (row.maxConcurrency !== null) {
       const acquired = await services.credentials.acquirePlace(row.id, requestId);
-      return acquired.ok ? acquired.value : this.#notServing(row, acquired.error);
+      if (acquired.ok) return acquired.value;
+      // It may have been given all the same: a place that nobody gives back is missed for long.
+      if (acquired.error.kind === "object_unavailable") this.#releasePlace(row);
+      return this.#notServing(row, acquired.error);
     }
     return services.credentials.peek(row) ?? this.#acquire(row, null);
   }
@@ -225,8 +229,11 @@ export class Sender {
 
   #releasePlace({ id }: RosterRow): void {
     const { services, ctx, requestId } = this.#call;
-    const released = services.account(id).releasePlace(requestId);
-    runAfter(ctx, services.log, "release place", released);
+    const released = callUntilHeard(
+      () => services.account(id),
+      (account) => account.releasePlace(requestId),
+    );
+    runAfter(ctx, services.log, "release place", released, { requestId, accountId: id });
   }
 
   /** One account, with a second try where its credential was refused. @returns null: go elsewhere */

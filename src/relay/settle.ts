@@ -2,7 +2,9 @@ import { costOf } from "../upstream/cost.ts";
 import type { Ending } from "./deliver.ts";
 import type { RelayCall } from "./relay-call.ts";
 import type { SendResult } from "./send.ts";
-import { type Bill, NOTHING_BILLED, type Settlement } from "./settlement.ts";
+import { type Bill, NOTHING_BILLED, type Outcome, type Settlement } from "./settlement.ts";
+
+const CUT_SHORT: readonly Outcome[] = ["client_closed", "truncated"];
 
 /**
  * Step 7: completes the request's row at the key's meter, after the answer and off its path.
@@ -28,7 +30,7 @@ export async function settle(
     pinnedTo: call.pinnedTo,
     firstByteMs: firstByteAtMs === null ? null : firstByteAtMs - call.startedAtMs,
     durationMs: endedAtMs - call.startedAtMs,
-    bill: billOf(call, ending),
+    bill: billOf(call, ending, served !== null),
     isWatched: services.roster.isLedgerWatched,
   };
   await services.meterLink.settle(call.key.id, settlement, call.isTight);
@@ -42,8 +44,11 @@ export async function settle(
   });
 }
 
-function billOf(call: RelayCall, { reading }: Ending): Bill {
-  if (!reading.hasUsage && !reading.estimated) return NOTHING_BILLED;
+function billOf(call: RelayCall, { outcome, reading }: Ending, isServed: boolean): Bill {
+  // Upstream had begun to answer, and bills it; the client left before anything of it was read.
+  const isUnread = isServed && !reading.hasUsage && CUT_SHORT.includes(outcome);
+  const estimated = reading.estimated || isUnread;
+  if (!reading.hasUsage && !estimated) return NOTHING_BILLED;
   const { prices } = call.services.roster;
   const cost = costOf(reading, call.fields.model, call.startedAtMs, prices);
   return {
@@ -53,7 +58,7 @@ function billOf(call: RelayCall, { reading }: Ending): Bill {
     serviceTier: reading.serviceTier,
     speed: reading.speed,
     inferenceGeo: reading.inferenceGeo,
-    estimated: reading.estimated,
+    estimated,
     costNanoDollars: cost.nanoDollars,
     priceId: cost.priceId,
     priceKnown: cost.priceKnown,

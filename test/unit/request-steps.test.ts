@@ -1,4 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
+import { CredentialCache } from "../../src/accounts/credential-cache.ts";
+import { AccountLoad } from "../../src/accounts/load.ts";
+import { Pool } from "../../src/accounts/pool.ts";
 import type { CoolDownKind } from "../../src/accounts/roster-row.ts";
 import type { RelayConfig } from "../../src/config.ts";
 import { FailedKeys } from "../../src/keys/failed-keys.ts";
@@ -16,9 +19,17 @@ import { readMessageFields } from "../../src/relay/message-fields.ts";
 import { MAX_BODY_BYTES, readBody } from "../../src/relay/read-body.ts";
 import { type Refusal, refuse } from "../../src/relay/refusal.ts";
 import { relay } from "../../src/relay/relay.ts";
+import type { RelayCall } from "../../src/relay/relay-call.ts";
+import { Sender, type SendResult } from "../../src/relay/send.ts";
 import type { Services } from "../../src/relay/services.ts";
+import { settle } from "../../src/relay/settle.ts";
+import type { Outcome, Settlement } from "../../src/relay/settlement.ts";
 import { firstIdOf, newRequestId } from "../../src/request-id.ts";
+import { fail, ok } from "../../src/result.ts";
 import { downstreamHeaders, upstreamHeaders } from "../../src/upstream/headers.ts";
+import { LISTED_PRICES } from "../../src/upstream/price-list.ts";
+import { emptyReading } from "../../src/upstream/usage.ts";
+import { rowOf } from "./roster-rows.ts";
 
 const encoder = new TextEncoder();
 const bytesOf = (text: string) => encoder.encode(text);
@@ -680,6 +691,127 @@ describe("a relay at which too many wait", () => {
   test("still tells a wrong key from a right one, and with room goes on to the body", async () => {
     expect((await ask(true, "cr_no")).status).toBe(401);
     expect((await ask(false)).status).toBe(400);
+  });
+});
+
+describe("a request whose admission was not heard of", () => {
+  test("is settled as refused: it may have been let in, and would count as running", async () => {
+    const settled: Settlement[] = [];
+    const background: Promise<unknown>[] = [];
+    const services = {
+      keys: { peek: () => ({ id: "k", version: 1, limits: {}, boundTo: null }) },
+      failedKeys: null,
+      importedKeys: null,
+      config: { clientAddressHeader: "" },
+      pins: new Map(),
+      threads: new Map(),
+      roster: { peek: () => null, pool: async () => null, isLedgerWatched: false },
+      meterLink: {
+        isFull: false,
+        admit: async () => {
+          throw new Error("the answer was lost");
+        },
+        settle: async (_: string, settlement: Settlement) => void settled.push(settlement),
+      },
+      log: () => {},
+    } as unknown as Services;
+    const request = new Request("https://relay.example/v1/messages", {
+      method: "POST",
+      headers: { "x-api-key": `cr_${"0123456789abcdef".repeat(4)}` },
+      body: JSON.stringify({ model: "claude-sonnet-5", max_tokens: 1, messages: [] }),
+    });
+    const ctx = {
+      waitUntil: (work: Promise<unknown>) => background.push(work),
+    } as unknown as ExecutionContext;
+    const answer = await relay(request, services, ctx, "/v1/messages", true);
+    await Promise.all(background);
+    expect(answer.status).toBe(503);
+    expect(settled).toMatchObject([{ outcome: "refused", status: 503, accountId: null }]);
+  });
+});
+
+describe("an answer of which nothing was read", () => {
+  async function billed(outcome: Outcome, isServed: boolean): Promise<boolean> {
+    const settled: Settlement[] = [];
+    const call = {
+      services: {
+        roster: { isLedgerWatched: false, prices: LISTED_PRICES },
+        meterLink: { settle: async (_: string, one: Settlement) => void settled.push(one) },
+        log: () => {},
+      },
+      key: { id: "k" },
+      fields: { model: "claude-sonnet-5" },
+      startedAtMs: 0,
+    } as unknown as RelayCall;
+    const served = { row: { id: "a" }, chosenBy: "hash" };
+    const outcomeOf = isServed ? ok(served) : fail({ kind: "internal" });
+    const sent = { outcome: outcomeOf, attempts: [] } as unknown as SendResult;
+    await settle(call, sent, { outcome, reading: emptyReading() }, 200, null);
+    return settled[0]?.bill.estimated ?? false;
+  }
+
+  test.each(["client_closed", "truncated"] as const)(
+    "%s: upstream had begun it and bills it, so its row says that it is estimated",
+    async (outcome) => {
+      expect(await billed(outcome, true)).toBe(true);
+    },
+  );
+
+  test("is no estimate where upstream refused, or none was asked", async () => {
+    expect(await billed("upstream_error", true)).toBe(false);
+    expect(await billed("client_closed", false)).toBe(false);
+  });
+});
+
+describe("a place of an account that takes only so many at once", () => {
+  const row = rowOf("a", { maxConcurrency: 1 });
+
+  /** @param heard whether each call to give it back is heard */
+  async function send(heard: boolean[]) {
+    vi.spyOn(scheduler, "wait").mockResolvedValue(undefined);
+    const released: string[] = [];
+    const background: Promise<unknown>[] = [];
+    const account = {
+      // Given, and its answer lost.
+      acquirePlace: async () => {
+        throw new Error("the answer was lost");
+      },
+      releasePlace: async (requestId: string) => {
+        if (heard.shift() === false) throw new Error("not heard");
+        released.push(requestId);
+      },
+    };
+    const pool = new Pool([row], { canReachProxies: false, nearLimit: 1 });
+    const sender = new Sender({
+      services: {
+        roster: { pool: async () => pool, newerPool: async () => null },
+        credentials: new CredentialCache(() => account as never),
+        load: new AccountLoad(),
+        account: () => account,
+        config: { failover: { maxAccounts: 1, budgetMs: 1 } },
+        log: () => {},
+      } as unknown as Services,
+      ctx: { waitUntil: (work: Promise<unknown>) => background.push(work) },
+      request: new Request("https://relay.example/"),
+      requestId: "rly_1",
+      key: { id: "k", boundTo: null },
+      startedAtMs: 0,
+      family: "sonnet",
+      session: null,
+      pinnedTo: null,
+    } as unknown as RelayCall);
+    const { outcome } = await sender.send(null);
+    await Promise.all(background);
+    vi.restoreAllMocks();
+    return { served: outcome.ok, released };
+  }
+
+  test("is given back where it may have been given, and nobody heard of it", async () => {
+    expect(await send([true])).toEqual({ served: false, released: ["rly_1"] });
+  });
+
+  test("is given back until it is heard: it would be missed for a quarter of an hour", async () => {
+    expect(await send([false, false, true])).toEqual({ served: false, released: ["rly_1"] });
   });
 });
 
