@@ -116,7 +116,7 @@ async function walk(
     const answer = refused(admitted.error);
     if (admitted.error.kind === "meter_unavailable") {
       // It may have been let in all the same, and would count as running until its lease ends.
-      const sent = { outcome: fail(admitted.error), attempts: [] };
+      const sent = { outcome: fail(admitted.error), attempts: [], mayBeBilled: false };
       settleLater(call, sent, ended("refused"), answer.status, null);
     }
     return answer;
@@ -129,7 +129,7 @@ async function walk(
     sent = await sender.send(admitted.value.threadAccountId);
   } catch (error) {
     services.log("error", "request.failed", { requestId, keyId, error: describeError(error) });
-    sent = { outcome: fail({ kind: "internal" }), attempts: [] };
+    sent = { outcome: fail({ kind: "internal" }), attempts: [], mayBeBilled: false };
   }
   // An account has answered, or none will: the stream must not hold the body to its end.
   call.body = NO_BODY;

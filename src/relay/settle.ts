@@ -30,7 +30,7 @@ export async function settle(
     pinnedTo: call.pinnedTo,
     firstByteMs: firstByteAtMs === null ? null : firstByteAtMs - call.startedAtMs,
     durationMs: endedAtMs - call.startedAtMs,
-    bill: billOf(call, ending, served !== null),
+    bill: billOf(call, ending, sent),
     isWatched: services.roster.isLedgerWatched,
   };
   await services.meterLink.settle(call.key.id, settlement, call.isTight);
@@ -44,10 +44,14 @@ export async function settle(
   });
 }
 
-function billOf(call: RelayCall, { outcome, reading }: Ending, isServed: boolean): Bill {
+function billOf(
+  call: RelayCall,
+  { outcome, reading }: Ending,
+  { outcome: sent, mayBeBilled }: SendResult,
+): Bill {
   // Upstream had begun to answer, and bills it; the client left before anything of it was read.
-  const isUnread = isServed && !reading.hasUsage && CUT_SHORT.includes(outcome);
-  const estimated = reading.estimated || isUnread;
+  const isUnread = sent.ok && !reading.hasUsage && CUT_SHORT.includes(outcome);
+  const estimated = reading.estimated || isUnread || mayBeBilled;
   if (!reading.hasUsage && !estimated) return NOTHING_BILLED;
   const { prices } = call.services.roster;
   const cost = costOf(reading, call.fields.model, call.startedAtMs, prices);

@@ -4,6 +4,7 @@ import { AccountLoad } from "../../src/accounts/load.ts";
 import { Pool } from "../../src/accounts/pool.ts";
 import type { CoolDownKind } from "../../src/accounts/roster-row.ts";
 import type { RelayConfig } from "../../src/config.ts";
+import { EgressFailed } from "../../src/egress/fault.ts";
 import { FailedKeys } from "../../src/keys/failed-keys.ts";
 import { ImportedKeys } from "../../src/keys/imported-keys.ts";
 import type { KeyLookup } from "../../src/keys/key-cache.ts";
@@ -20,6 +21,7 @@ import { MAX_BODY_BYTES, readBody } from "../../src/relay/read-body.ts";
 import { type Refusal, refuse } from "../../src/relay/refusal.ts";
 import { relay } from "../../src/relay/relay.ts";
 import type { RelayCall } from "../../src/relay/relay-call.ts";
+import { Reported } from "../../src/relay/report.ts";
 import { Sender, type SendResult } from "../../src/relay/send.ts";
 import type { Services } from "../../src/relay/services.ts";
 import { settle } from "../../src/relay/settle.ts";
@@ -731,7 +733,11 @@ describe("a request whose admission was not heard of", () => {
 });
 
 describe("an answer of which nothing was read", () => {
-  async function billed(outcome: Outcome, isServed: boolean): Promise<boolean> {
+  async function billed(
+    outcome: Outcome,
+    isServed: boolean,
+    mayBeBilled = false,
+  ): Promise<boolean> {
     const settled: Settlement[] = [];
     const call = {
       services: {
@@ -745,7 +751,7 @@ describe("an answer of which nothing was read", () => {
     } as unknown as RelayCall;
     const served = { row: { id: "a" }, chosenBy: "hash" };
     const outcomeOf = isServed ? ok(served) : fail({ kind: "internal" });
-    const sent = { outcome: outcomeOf, attempts: [] } as unknown as SendResult;
+    const sent = { outcome: outcomeOf, attempts: [], mayBeBilled } as unknown as SendResult;
     await settle(call, sent, { outcome, reading: emptyReading() }, 200, null);
     return settled[0]?.bill.estimated ?? false;
   }
@@ -757,9 +763,51 @@ describe("an answer of which nothing was read", () => {
     },
   );
 
+  test("is an estimate where an attempt may have reached upstream, and nobody heard its answer", async () => {
+    expect(await billed("refused", false, true)).toBe(true);
+    expect(await billed("completed", true, true)).toBe(true);
+  });
+
   test("is no estimate where upstream refused, or none was asked", async () => {
     expect(await billed("upstream_error", true)).toBe(false);
     expect(await billed("client_closed", false)).toBe(false);
+  });
+});
+
+describe("a request to which no answer came", () => {
+  test.each([
+    // Refused, or broken off with the request on its way: it cannot be told apart.
+    { code: "forward_proxy_unreachable", mayBeBilled: true },
+    { code: "upstream_broke", mayBeBilled: true },
+    { code: "proxy_unreachable", mayBeBilled: false },
+    { code: "token_refused", mayBeBilled: false },
+  ] as const)("$code: may be billed: $mayBeBilled", async ({ code, mayBeBilled }) => {
+    const pool = new Pool([rowOf("a")], { canReachProxies: true, nearLimit: 1 });
+    const fetchFails = async () => {
+      throw new EgressFailed(code, null);
+    };
+    const request = new Request("https://relay.example/");
+    const sender = new Sender({
+      services: {
+        roster: { pool: async () => pool, newerPool: async () => null, patch: () => {} },
+        credentials: { peek: () => ({ kind: "api_key", access: "sk", generation: 1 }) },
+        load: new AccountLoad(),
+        egress: { of: () => ({ fetch: fetchFails }) },
+        reported: new Reported(),
+        account: () => ({ report: async () => null }),
+        config: { failover: { maxAccounts: 1, budgetMs: 1 }, anthropicApiUrl: "https://a.example" },
+        log: () => {},
+      } as unknown as Services,
+      ctx: { waitUntil: () => {} },
+      request,
+      key: { id: "k", boundTo: null },
+      fields: { stream: false },
+      startedAtMs: 0,
+      family: "sonnet",
+      session: null,
+      pinnedTo: null,
+    } as unknown as RelayCall);
+    expect(await sender.send(null)).toMatchObject({ outcome: { ok: false }, mayBeBilled });
   });
 });
 
