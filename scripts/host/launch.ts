@@ -65,7 +65,9 @@ export async function launch(options: LaunchOptions): Promise<LaunchedRelay> {
 
   mkdirSync(wanted, { recursive: true, mode: DIR_MODE });
   const stateDir = realpathSync(wanted);
-  const lock = await lockState(stateDir);
+  const lock = await lockState(stateDir).catch(async (error: unknown) => {
+    throw await inWords(error, stateDir, options);
+  });
   const release = () => lock.release();
   process.once("exit", release);
   try {

@@ -2,9 +2,7 @@ import { costOf } from "../upstream/cost.ts";
 import type { Ending } from "./deliver.ts";
 import type { RelayCall } from "./relay-call.ts";
 import type { SendResult } from "./send.ts";
-import { type Bill, NOTHING_BILLED, type Outcome, type Settlement } from "./settlement.ts";
-
-const CUT_SHORT: readonly Outcome[] = ["client_closed", "truncated"];
+import { type Bill, NOTHING_BILLED, type Settlement } from "./settlement.ts";
 
 /**
  * Step 7: completes the request's row at the key's meter, after the answer and off its path.
@@ -50,7 +48,7 @@ function billOf(
   { outcome: sent, mayBeBilled }: SendResult,
 ): Bill {
   // Upstream had begun to answer, and bills it; the client left before anything of it was read.
-  const isUnread = sent.ok && !reading.hasUsage && CUT_SHORT.includes(outcome);
+  const isUnread = sent.ok && !reading.hasUsage && outcome === "client_closed";
   const estimated = reading.estimated || isUnread || mayBeBilled;
   if (!reading.hasUsage && !estimated) return NOTHING_BILLED;
   const { prices } = call.services.roster;
