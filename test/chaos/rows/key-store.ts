@@ -39,7 +39,10 @@ class RedisStage extends Stage {
 
   static override async open(): Promise<RedisStage> {
     const redis = await TestRedis.start();
-    return new RedisStage(redis, await setUp({ relay: { vars: redis.vars } }));
+    const parts = await setUp({ relay: { vars: redis.vars } });
+    // Keys that the relay has seen go on without their store, and no others are asked for.
+    await Promise.all(parts.keys.map((key) => parts.relay.usage(key)));
+    return new RedisStage(redis, parts);
   }
 
   override async close(): Promise<void> {
