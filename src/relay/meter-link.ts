@@ -32,6 +32,11 @@ const SETTLE_RETRY_FIRST_MS = 250;
  */
 const MAX_WAITING = 2_000;
 
+/** So many admissions in a row that failed, of whatever keys, are not one meter's trouble. */
+const DOWN_AFTER = 5;
+/** Without a newer failure it may be over: whoever looks is told so, and requests come again. */
+const DOWN_FOR_MS = 10_000;
+
 interface MeterStub {
   exchange(batch: MeterBatch): Promise<AdmissionAnswer[] | null>;
 }
@@ -57,6 +62,9 @@ export class MeterLink {
   /** The version of each key's policy that its meter was told from here: it need not hear it again. */
   readonly #told = new RecentMap<string, number>(MAX_TOLD);
   #waiting = 0;
+  /** Admissions that failed since the last one that did not. */
+  #failed = 0;
+  #failedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(meter: (keyId: string) => MeterStub, log: Logger) {
     this.#meter = meter;
@@ -66,6 +74,11 @@ export class MeterLink {
   /** Whether no further request should wait to be let in. */
   get isFull(): boolean {
     return this.#waiting >= MAX_WAITING;
+  }
+
+  /** Whether no request can be let in, such as where the disk is full: reads may go well then. */
+  get isDown(): boolean {
+    return this.#failed >= DOWN_AFTER && Date.now() - this.#failedAtMs < DOWN_FOR_MS;
   }
 
   /**
@@ -82,7 +95,9 @@ export class MeterLink {
     this.#waiting += 1;
     const call = await this.#call(keyId, lane, [admission]);
     this.#waiting -= 1;
+    this.#failed = call.ok ? 0 : this.#failed + 1;
     if (!call.ok) {
+      this.#failedAtMs = Date.now();
       // What rode along is not to be lost with the call.
       if (lane.settlements.length > 0) beside(this.#flush(keyId, lane, 0));
       throw call.error;

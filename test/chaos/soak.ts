@@ -10,7 +10,7 @@ import { ensureBundle } from "../../scripts/host/bundle.ts";
 import { runMain, Stop } from "../../scripts/host/stop.ts";
 import { kept } from "./conservation.ts";
 import type { Seen } from "./load.ts";
-import { FAULT_ROWS } from "./rows.ts";
+import { OUTER_ROWS } from "./rows/outer.ts";
 import { play } from "./run.ts";
 import { Stage } from "./stage.ts";
 
@@ -92,7 +92,7 @@ async function soakFaults(forMs: number): Promise<boolean> {
     const samples: Sample[] = [];
     const seen: Seen[] = [];
     // A killed runtime would begin anew, and nothing could be said of its memory.
-    const rows = FAULT_ROWS.filter(({ name }) => !name.startsWith("runtime killed"));
+    const rows = OUTER_ROWS.filter(({ name }) => !name.startsWith("runtime killed"));
     const endAtMs = Date.now() + forMs;
     let faults = 0;
     let wrong = 0;
