@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { runMain, Stop } from "./host/stop.ts";
 import { backUp } from "./service/backup.ts";
-import { type DeployedRelay, deployedStatus, rollBack, tailDeployed } from "./service/deployed.ts";
+import type { DeployedRelay } from "./service/deployed.ts";
 import { showStatus, startDaemon, stateFolder, stopRelay } from "./service/local.ts";
 import { follow, lastLines, logPath } from "./service/log-file.ts";
 import { restore } from "./service/restore.ts";
@@ -88,6 +88,8 @@ async function onDeployed(
   environment: string,
   version: string | undefined,
 ): Promise<number> {
+  // It brings wrangler along, which takes a second to load.
+  const { deployedStatus, rollBack, tailDeployed } = await import("./service/deployed.ts");
   const relay: DeployedRelay = { environment, print: console.log };
   if (command === "logs") return await tailDeployed(relay);
   if (command === "rollback") await rollBack(relay, version);

@@ -3,6 +3,7 @@ import { parsePasswordHash } from "./admin/password.ts";
 import type { ForwardProxy } from "./egress/forward-proxies.ts";
 import type { LedgerRetention } from "./ledger/retention.ts";
 import { isTimeZone } from "./ledger/time-zone.ts";
+import { isSecureUrl, isThisMachine, SECURE_URL_WORDS } from "./own-network.ts";
 
 /** Shortest accepted secret, in characters: 32 characters of hex still carry 128 bits. */
 const MIN_SECRET_CHARS = 32;
@@ -160,11 +161,8 @@ export function readConfig(
 
   const url = (name: ConfigName): string => {
     const value = text(name).replace(/\/+$/, "");
-    if (!isHttpUrl(value)) {
-      problems.push({
-        name,
-        message: `${name} must be an http(s) URL, such as https://example.com.`,
-      });
+    if (!isSecureUrl(value)) {
+      problems.push({ name, message: `${name} must be ${SECURE_URL_WORDS}.` });
     }
     return value;
   };
@@ -247,10 +245,10 @@ export function readConfig(
   const upstash = { url: text("UPSTASH_REDIS_REST_URL"), token: text("UPSTASH_REDIS_REST_TOKEN") };
   const keyStore = oneOf("KEY_STORE", ["kv", "upstash"], "kv");
   if (keyStore === "upstash") {
-    if (!isHttpUrl(upstash.url)) {
+    if (!isSecureUrl(upstash.url)) {
       problems.push({
         name: "UPSTASH_REDIS_REST_URL",
-        message: "UPSTASH_REDIS_REST_URL must be the http(s) REST URL of an Upstash Redis.",
+        message: `UPSTASH_REDIS_REST_URL, the REST address of an Upstash Redis, must be ${SECURE_URL_WORDS}.`,
       });
     }
     if (upstash.token === "") {
@@ -328,8 +326,6 @@ function isHttpUrl(value: string): boolean {
 
 /** The name of a forward proxy that was given without one. */
 const ONLY_NAME = "default";
-/** Hosts to which a request never leaves the machine. */
-const LOOPBACK = ["127.0.0.1", "[::1]", "localhost"];
 
 /** @returns the forward proxies of `url` or `name=url,name=url`, or null where that is mistaken */
 function readForwardProxies(text: string): ForwardProxy[] | null {
@@ -348,5 +344,5 @@ function readForwardProxies(text: string): ForwardProxy[] | null {
 function isSafeOrigin(value: string): boolean {
   const url = URL.parse(value);
   if (url === null || url.origin !== value) return false;
-  return url.protocol === "https:" || (url.protocol === "http:" && LOOPBACK.includes(url.hostname));
+  return url.protocol === "https:" || (url.protocol === "http:" && isThisMachine(url.hostname));
 }

@@ -5,6 +5,8 @@ import type { KeyLevel } from "./contract.ts";
 /** An incident that is being told: whatever fails at the same time becomes one message. */
 export const GATHER_MS = 3_000;
 
+/** By kind and state. */
+type Groups = Map<string, [Occurrence, ...Occurrence[]]>;
 type Open = { incident: Incident; kinds: AlertKind[] };
 
 /**
@@ -61,23 +63,28 @@ export class Incidents {
     return this.#sql.exec<{ at: number | null }>("SELECT MIN(at_ms) AS at FROM gathered").one().at;
   }
 
-  /** Takes what was gathered, by kind and state, in the order in which each group began. */
+  /**
+   * Takes what was gathered, by kind and state, in the order in which each group began. Of what came and
+   * went meanwhile, how it stands now comes last: whoever reads the messages in turn is left with that.
+   */
   take(): [Occurrence, ...Occurrence[]][] {
-    const groups = new Map<string, [Occurrence, ...Occurrence[]]>();
     const rows = this.#sql
-      .exec<{ occurrence: string }>(
-        "SELECT occurrence FROM gathered ORDER BY at_ms, id, state DESC",
+      .exec<{ id: string; occurrence: string }>(
+        "SELECT id, occurrence FROM gathered ORDER BY at_ms, id, state",
       )
       .toArray();
-    for (const { occurrence: text } of rows) {
+    const counts = new Map<string, number>();
+    for (const { id } of rows) counts.set(id, (counts.get(id) ?? 0) + 1);
+    const groups: Groups = new Map();
+    const later: Groups = new Map();
+    for (const { id, occurrence: text } of rows) {
       const occurrence = JSON.parse(text) as Occurrence;
-      const name = `${occurrence.kind} ${occurrence.state}`;
-      const group = groups.get(name);
-      if (group === undefined) groups.set(name, [occurrence]);
-      else group.push(occurrence);
+      const isOpen = this.#find(id) !== null;
+      const isHowItStands = isOpen === (occurrence.state === "raised");
+      addTo(counts.get(id) === 2 && isHowItStands ? later : groups, occurrence);
     }
     this.#sql.exec("DELETE FROM gathered");
-    return [...groups.values()];
+    return [...groups.values(), ...later.values()];
   }
 
   #raise(incident: Incident, atMs: number): void {
@@ -132,4 +139,11 @@ export class Incidents {
         kinds: JSON.parse(kinds) as AlertKind[],
       }));
   }
+}
+
+function addTo(groups: Groups, occurrence: Occurrence): void {
+  const name = `${occurrence.kind} ${occurrence.state}`;
+  const group = groups.get(name);
+  if (group === undefined) groups.set(name, [occurrence]);
+  else group.push(occurrence);
 }

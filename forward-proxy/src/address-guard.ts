@@ -1,7 +1,7 @@
 import { lookup } from "node:dns/promises";
-import { BlockList, isIP } from "node:net";
+import { isIP } from "node:net";
 import { Fault } from "./fault.ts";
-import { SPECIAL_IPV4 } from "./special-networks.ts";
+import { isPublicAddress } from "./special-networks.ts";
 
 /** An address that was checked, and that alone may be dialled for its name. */
 export interface CheckedAddress {
@@ -10,39 +10,6 @@ export interface CheckedAddress {
 }
 
 export type Resolve = (host: string) => Promise<{ address: string; family: number }[]>;
-
-/** IPv4 that is not public, and what clouds use besides, such as for metadata in 169.254.0.0/16. */
-const NOT_PUBLIC_4: readonly [string, number][] = [
-  ...SPECIAL_IPV4,
-  // Azure's platform service, at a public address.
-  ["168.63.129.16", 32],
-];
-
-/** Of IPv6 only global unicast is public, less what stands for an IPv4 address or for documents. */
-const PUBLIC_6: readonly [string, number] = ["2000::", 3];
-const NOT_PUBLIC_6: readonly [string, number][] = [
-  // Teredo, benchmarking, ORCHID and the rest of the protocol assignments.
-  ["2001::", 23],
-  ["2001:db8::", 32],
-  ["2002::", 16],
-  ["3fff::", 20],
-];
-
-const notPublic4 = blockList(NOT_PUBLIC_4, "ipv4");
-const public6 = blockList([PUBLIC_6], "ipv6");
-const notPublic6 = blockList(NOT_PUBLIC_6, "ipv6");
-
-/** Whether an address belongs to the public internet. */
-export function isPublicAddress(address: string): boolean {
-  switch (isIP(address)) {
-    case 4:
-      return !notPublic4.check(address, "ipv4");
-    case 6:
-      return public6.check(address, "ipv6") && !notPublic6.check(address, "ipv6");
-    default:
-      return false;
-  }
-}
 
 /** Finds the addresses of a proxy, and refuses those that are not public. */
 export class AddressGuard {
@@ -86,13 +53,4 @@ export class AddressGuard {
 
 function resolveByName(host: string): ReturnType<Resolve> {
   return lookup(host, { all: true });
-}
-
-function blockList(
-  ranges: readonly (readonly [string, number])[],
-  type: "ipv4" | "ipv6",
-): BlockList {
-  const list = new BlockList();
-  for (const [net, prefix] of ranges) list.addSubnet(net, prefix, type);
-  return list;
 }

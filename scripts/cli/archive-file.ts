@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
-import { Decrypter, Encrypter } from "age-encryption";
 import * as v from "valibot";
 import { errorCode } from "../host/stop.ts";
 import { Failure, usageFailure } from "./failure.ts";
 
-/** An archive is a file of the age format (age-encryption.org/v1), sealed with a passphrase. */
+/**
+ * An archive is a file of the age format (age-encryption.org/v1), sealed with a passphrase. The format's
+ * package is loaded where it is used: the other commands start sooner without it.
+ */
 const AGE_BEGINNING = "age-encryption.org/v1\n";
 const FORMAT = "claude-edge-relay archive";
 const VERSION = 1;
@@ -51,6 +53,7 @@ export function newArchive(parts: Pick<Archive, "accounts" | "keys" | "prices">)
 }
 
 export async function sealArchive(archive: Archive, passphrase: string): Promise<Uint8Array> {
+  const { Encrypter } = await import("age-encryption");
   const encrypter = new Encrypter();
   encrypter.setPassphrase(passphrase);
   return encrypter.encrypt(JSON.stringify(archive));
@@ -77,6 +80,7 @@ export async function openArchive(
       `${path} is no archive of a relay: it does not begin as one. Nothing was done.`,
     );
   }
+  const { Decrypter } = await import("age-encryption");
   let text: string;
   try {
     const decrypter = new Decrypter();

@@ -1,4 +1,3 @@
-import { createClient } from "redis";
 import { Failure, usageFailure } from "./failure.ts";
 import { plain } from "./text-width.ts";
 
@@ -8,19 +7,20 @@ const SCAN_COUNT = 500;
 const READ_AT_ONCE = 100;
 
 export type Fields = Record<string, string>;
+type Client = Awaited<ReturnType<typeof makeClient>>;
 
 /** Reads a Redis and nothing else: no command that writes stands in this file. */
 export class ImportSource {
-  readonly #client: ReturnType<typeof makeClient>;
+  readonly #client: Client;
 
-  private constructor(client: ReturnType<typeof makeClient>) {
+  private constructor(client: Client) {
     this.#client = client;
   }
 
   /** @param password instead of one in the address @throws Failure where it cannot be read */
   static async open(address: string, password: string | undefined): Promise<ImportSource> {
     const url = checkedAddress(address);
-    const client = makeClient(url, password);
+    const client = await makeClient(url, password);
     // Every command reports its own failure.
     client.on("error", () => {});
     try {
@@ -73,7 +73,9 @@ export class ImportSource {
   }
 }
 
-function makeClient(url: URL, password: string | undefined) {
+async function makeClient(url: URL, password: string | undefined) {
+  // Eight hundred modules, which every other command would load for nothing.
+  const { createClient } = await import("redis");
   return createClient({
     url: url.href,
     ...(password === undefined ? {} : { password }),

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { isSecureUrl, SECURE_URL_WORDS } from "../../src/own-network.ts";
 import { DEFAULT_STATE_DIR, projectDir } from "../host/project.ts";
 import { givenValues } from "../host/settings.ts";
 import { usageFailure } from "./failure.ts";
@@ -55,10 +56,13 @@ export function placeText(place: KeyStorePlace): string {
 function upstashOf(values: ReturnType<typeof givenValues>): KeyStorePlace {
   const url = values.UPSTASH_REDIS_REST_URL ?? "";
   const token = values.UPSTASH_REDIS_REST_TOKEN ?? "";
-  if (!/^https?:\/\//i.test(url) || !URL.canParse(url) || token === "") {
+  if (url === "" || token === "") {
     throw usageFailure(
-      "The keys are in Upstash Redis, which needs UPSTASH_REDIS_REST_URL (a whole http(s) address)\nand UPSTASH_REDIS_REST_TOKEN: in the environment or in .dev.vars.",
+      "The keys are in Upstash Redis, which needs UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN:\nin the environment or in .dev.vars.",
     );
+  }
+  if (!isSecureUrl(url)) {
+    throw usageFailure(`UPSTASH_REDIS_REST_URL must be ${SECURE_URL_WORDS}.`);
   }
   return { kind: "upstash", url, token };
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, realpathSync, rmSync } from "node:fs";
+import { mkdirSync, realpathSync, rmSync, statfsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { verifyPassword } from "../../src/admin/password.ts";
 import type { LogLevel } from "../../src/config.ts";
@@ -20,6 +20,8 @@ import { errorCode, Stop } from "./stop.ts";
 import { PortTaken, startWorkerHost, urlHost, type WorkerHost } from "./worker-host.ts";
 
 const DIR_MODE = 0o700;
+/** What the runtime writes at its start is less. */
+const ROOM_TO_START_BYTES = 1_000_000;
 /** Whoever holds the port need not speak HTTP. */
 const STRANGER_LIMIT_MS = 1_000;
 
@@ -63,7 +65,9 @@ export async function launch(options: LaunchOptions): Promise<LaunchedRelay> {
 
   mkdirSync(wanted, { recursive: true, mode: DIR_MODE });
   const stateDir = realpathSync(wanted);
-  const lock = await lockState(stateDir);
+  const lock = await lockState(stateDir).catch(async (error: unknown) => {
+    throw await inWords(error, stateDir, options);
+  });
   const release = () => lock.release();
   process.once("exit", release);
   try {
@@ -101,7 +105,7 @@ export async function launch(options: LaunchOptions): Promise<LaunchedRelay> {
     };
   } catch (error) {
     release();
-    throw await inWords(error, options);
+    throw await inWords(error, stateDir, options);
   }
 }
 
@@ -135,7 +139,22 @@ function secretsNews(
   return [];
 }
 
-async function inWords(error: unknown, { host, port }: LaunchOptions): Promise<unknown> {
+/** workerd itself says no more than that it cannot read its own files. */
+function isFull(dir: string): boolean {
+  const { bavail, bsize } = statfsSync(dir);
+  return bavail * bsize < ROOM_TO_START_BYTES;
+}
+
+async function inWords(
+  error: unknown,
+  stateDir: string,
+  { host, port }: LaunchOptions,
+): Promise<unknown> {
+  if (error instanceof Stop) return error;
+  if (isFull(stateDir)) {
+    return new Stop(`The disk that holds ${stateDir} is full, so the relay cannot start.
+Make room, and start again: what it had stored is still there.`);
+  }
   if (error instanceof PortTaken) {
     const holder = portHolder(port);
     const relay = await fetchHealth(`http://${urlHost(host)}:${port}`, STRANGER_LIMIT_MS);

@@ -20,12 +20,19 @@ const secretSchema = v.pipe(
   v.regex(/^[\x21-\x7e]+$/, "holds a character that no credential has; was it copied whole?"),
 );
 
+/** What SOCKS5 has room for (RFC 1929). */
+const PROXY_LOGIN_MAX_BYTES = 255;
+const proxyLoginSchema = v.pipe(
+  v.string(),
+  v.maxBytes(PROXY_LOGIN_MAX_BYTES, `is longer than ${PROXY_LOGIN_MAX_BYTES} bytes`),
+);
+
 const proxySchema = v.strictObject({
   type: v.picklist(["socks5", "http", "https"]),
   host: v.pipe(v.string(), v.trim(), v.regex(/^[A-Za-z0-9.:[\]-]{1,253}$/, "is no host name")),
   port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535)),
-  username: v.optional(v.pipe(v.string(), v.maxLength(255))),
-  password: v.optional(v.pipe(v.string(), v.maxLength(255))),
+  username: v.optional(proxyLoginSchema),
+  password: v.optional(proxyLoginSchema),
   via: v.optional(
     v.pipe(v.string(), v.regex(/^[a-z0-9-]{1,32}$/, "is no name of a forward proxy")),
   ),

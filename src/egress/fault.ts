@@ -176,8 +176,13 @@ export class EgressFailed extends Error {
 
   /** True where upstream surely saw nothing of the request. */
   get sentNothing(): boolean {
-    return NOTHING_REACHED_UPSTREAM.has(this.code);
+    return isSentNothing(this.code);
   }
+}
+
+/** Whether upstream surely saw nothing of a request that ended so. */
+export function isSentNothing(code: EgressFaultCode): boolean {
+  return NOTHING_REACHED_UPSTREAM.has(code);
 }
 
 /** A part of the way and how long it took. */

@@ -26,6 +26,11 @@ const SEE_TO_MS = 2_000;
 const SETTLE_TRIES = 4;
 const SETTLE_RETRY_FIRST_MS = 250;
 
+/** So many admissions in a row that failed, of whatever keys, are not one meter's trouble. */
+const DOWN_AFTER = 5;
+/** Without a newer failure it may be over: whoever looks is told so, and requests come again. */
+const DOWN_FOR_MS = 10_000;
+
 interface MeterStub {
   exchange(batch: MeterBatch): Promise<AdmissionAnswer[] | null>;
 }
@@ -50,10 +55,18 @@ export class MeterLink {
   readonly #lanes = new Map<string, Lane>();
   /** The version of each key's policy that its meter was told from here: it need not hear it again. */
   readonly #told = new RecentMap<string, number>(MAX_TOLD);
+  /** Admissions that failed since the last one that did not. */
+  #failed = 0;
+  #failedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(meter: (keyId: string) => MeterStub, log: Logger) {
     this.#meter = meter;
     this.#log = log;
+  }
+
+  /** Whether no request can be let in, such as where the disk is full: reads may go well then. */
+  get isDown(): boolean {
+    return this.#failed >= DOWN_AFTER && Date.now() - this.#failedAtMs < DOWN_FOR_MS;
   }
 
   /**
@@ -68,7 +81,9 @@ export class MeterLink {
   ): Promise<AdmissionAnswer> {
     const lane = this.#laneOf(keyId);
     const call = await this.#call(keyId, lane, [admission]);
+    this.#failed = call.ok ? 0 : this.#failed + 1;
     if (!call.ok) {
+      this.#failedAtMs = Date.now();
       // What rode along is not to be lost with the call.
       if (lane.settlements.length > 0) beside(this.#flush(keyId, lane, 0));
       throw call.error;

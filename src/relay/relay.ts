@@ -141,7 +141,13 @@ async function walk(
   const [admitted] = await Promise.all([asked, prepared]);
   if (!admitted.ok) {
     sender.drop();
-    return refused(admitted.error);
+    const answer = refused(admitted.error);
+    if (admitted.error.kind === "meter_unavailable") {
+      // It may have been let in all the same, and would count as running until its lease ends.
+      const sent = { outcome: fail(admitted.error), attempts: [], mayBeBilled: false };
+      settleLater(call, sent, ended("refused"), answer.status, null);
+    }
+    return answer;
   }
   call.pinnedTo = admitted.value.pinnedTo;
   call.isTight = admitted.value.isTight;
@@ -151,7 +157,7 @@ async function walk(
     sent = await sender.send(admitted.value.threadAccountId);
   } catch (error) {
     services.log("error", "request.failed", { requestId, keyId, error: describeError(error) });
-    sent = { outcome: fail({ kind: "internal" }), attempts: [] };
+    sent = { outcome: fail({ kind: "internal" }), attempts: [], mayBeBilled: false };
   }
   // An account has answered, or none will: the stream must not hold the body to its end.
   call.body = NO_BODY;

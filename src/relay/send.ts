@@ -4,7 +4,8 @@ import type { Stay } from "../accounts/load.ts";
 import type { Pool } from "../accounts/pool.ts";
 import type { RosterRow } from "../accounts/roster-row.ts";
 import { runAfter } from "../background.ts";
-import { EGRESS_WORDS, type EgressFaultCode } from "../egress/fault.ts";
+import { callUntilHeard } from "../durable-call.ts";
+import { EGRESS_WORDS, type EgressFaultCode, isSentNothing } from "../egress/fault.ts";
 import { fail, ok, type Result } from "../result.ts";
 import { forbidsRetry, goesToClient, isAccountFailure, type Verdict } from "../upstream/verdict.ts";
 import { type Answered, type AttemptResult, attempt } from "./attempt.ts";
@@ -34,6 +35,8 @@ export interface Sent extends Answered {
 export interface SendResult {
   outcome: Result<Sent, Refusal>;
   attempts: Attempt[];
+  /** An attempt may have reached upstream and be billed, although nobody heard its answer. */
+  mayBeBilled: boolean;
 }
 
 /** An account that was chosen, and where this request counts as running until it leaves. */
@@ -66,6 +69,7 @@ export class Sender {
   #backsOff = false;
   /** The last error answer of upstream, passed on where no account is left. */
   #lastAnswer: Sent | null = null;
+  #mayBeBilled = false;
   #unreachable: { timedOut: boolean } | null = null;
 
   constructor(call: RelayCall) {
@@ -114,7 +118,7 @@ export class Sender {
       }
       this.#accountsTried += 1;
       const sent = await this.#serve(ready.value);
-      if (sent !== null) return { outcome: ok(sent), attempts: this.#attempts };
+      if (sent !== null) return this.#result(ok(sent));
       this.#exclude.add(ready.value.row.id);
       if (!this.#mayGoOn()) return this.#giveUp(this.#noneFree());
       this.#tellFailover(ready.value.row.id);
@@ -198,7 +202,10 @@ export class Sender {
     const { services, requestId } = this.#call;
     if (row.maxConcurrency !== null) {
       const acquired = await services.credentials.acquirePlace(row.id, requestId);
-      return acquired.ok ? acquired.value : this.#notServing(row, acquired.error);
+      if (acquired.ok) return acquired.value;
+      // It may have been given all the same: a place that nobody gives back is missed for long.
+      if (acquired.error.kind === "object_unavailable") this.#releasePlace(row);
+      return this.#notServing(row, acquired.error);
     }
     return services.credentials.peek(row) ?? this.#acquire(row, null);
   }
@@ -225,8 +232,11 @@ export class Sender {
 
   #releasePlace({ id }: RosterRow): void {
     const { services, ctx, requestId } = this.#call;
-    const released = services.account(id).releasePlace(requestId);
-    runAfter(ctx, services.log, "release place", released);
+    const released = callUntilHeard(
+      () => services.account(id),
+      (account) => account.releasePlace(requestId),
+    );
+    runAfter(ctx, services.log, "release place", released, { requestId, accountId: id });
   }
 
   /** One account, with a second try where its credential was refused. @returns null: go elsewhere */
@@ -290,6 +300,7 @@ export class Sender {
     const result = await attempt(this.#call, row, credential);
     const { verdict, answered, durationMs } = result;
     this.#note(row.id, answered?.answer.status ?? null, verdict.kind, durationMs);
+    this.#mayBeBilled ||= isUnheard(verdict);
     // A request cut short by its own client teaches nothing of the account.
     if (!this.#call.request.signal.aborted) {
       report(this.#call, row, verdict, answered?.answer.headers ?? null);
@@ -298,13 +309,16 @@ export class Sender {
   }
 
   #giveUp(refusal: Refusal): SendResult {
-    const attempts = this.#attempts;
-    if (refusal.kind === "client_gone") return { outcome: fail(refusal), attempts };
-    if (this.#lastAnswer !== null) return { outcome: ok(this.#lastAnswer), attempts };
+    if (refusal.kind === "client_gone") return this.#result(fail(refusal));
+    if (this.#lastAnswer !== null) return this.#result(ok(this.#lastAnswer));
     if (this.#unreachable !== null) {
-      return { outcome: fail({ kind: "upstream_unreachable", ...this.#unreachable }), attempts };
+      return this.#result(fail({ kind: "upstream_unreachable", ...this.#unreachable }));
     }
-    return { outcome: fail(refusal), attempts };
+    return this.#result(fail(refusal));
+  }
+
+  #result(outcome: SendResult["outcome"]): SendResult {
+    return { outcome, attempts: this.#attempts, mayBeBilled: this.#mayBeBilled };
   }
 
   #noneFree(): Refusal {
@@ -369,6 +383,12 @@ function egressWords(code: EgressFaultCode): string {
 /** Whether the answer goes to the client as it came; otherwise another account may do better. */
 function isFinal(verdict: Verdict, headers: Headers): boolean {
   return goesToClient(verdict) || forbidsRetry(verdict, headers);
+}
+
+/** Whether upstream may have had the request, and billed it, although no answer came. */
+function isUnheard(verdict: Verdict): boolean {
+  if (verdict.kind === "egress_failed") return !isSentNothing(verdict.code);
+  return verdict.kind === "unreachable" && verdict.detail === "timeout";
 }
 
 function isOnTrial({ standings }: NoChoice): boolean {

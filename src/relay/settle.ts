@@ -28,7 +28,7 @@ export async function settle(
     pinnedTo: call.pinnedTo,
     firstByteMs: firstByteAtMs === null ? null : firstByteAtMs - call.startedAtMs,
     durationMs: endedAtMs - call.startedAtMs,
-    bill: billOf(call, ending),
+    bill: billOf(call, ending, sent),
     isWatched: services.roster.isLedgerWatched,
   };
   await services.meterLink.settle(call.key.id, settlement, call.isTight);
@@ -42,8 +42,15 @@ export async function settle(
   });
 }
 
-function billOf(call: RelayCall, { reading }: Ending): Bill {
-  if (!reading.hasUsage && !reading.estimated) return NOTHING_BILLED;
+function billOf(
+  call: RelayCall,
+  { outcome, reading }: Ending,
+  { outcome: sent, mayBeBilled }: SendResult,
+): Bill {
+  // Upstream had begun to answer, and bills it; the client left before anything of it was read.
+  const isUnread = sent.ok && !reading.hasUsage && outcome === "client_closed";
+  const estimated = reading.estimated || isUnread || mayBeBilled;
+  if (!reading.hasUsage && !estimated) return NOTHING_BILLED;
   const { prices } = call.services.roster;
   const cost = costOf(reading, call.fields.model, call.startedAtMs, prices);
   return {
@@ -53,7 +60,7 @@ function billOf(call: RelayCall, { reading }: Ending): Bill {
     serviceTier: reading.serviceTier,
     speed: reading.speed,
     inferenceGeo: reading.inferenceGeo,
-    estimated: reading.estimated,
+    estimated,
     costNanoDollars: cost.nanoDollars,
     priceId: cost.priceId,
     priceKnown: cost.priceKnown,

@@ -39,6 +39,8 @@ export async function healthAnswer(services: Result<Services, string[]>): Promis
   return Response.json(health, { status: health.status === "ok" ? 200 : 503, headers: NO_STORE });
 }
 
+const METERS_DOWN =
+  "No request can be let in: the meters of the keys do not answer, or cannot write. Look whether the disk is full, or the platform's storage; the log has the error.";
 const NO_STORE = { "cache-control": "no-store" };
 
 async function examine(services: Services): Promise<Health> {
@@ -62,13 +64,14 @@ async function examine(services: Services): Promise<Health> {
     total: rows?.length ?? 0,
     otherEncryptionKey: foreign.length,
   };
-  const serving = store !== "unavailable" && usable.length > 0;
+  const areMetersDown = services.meterLink.isDown;
+  const serving = store !== "unavailable" && usable.length > 0 && !areMetersDown;
   return {
     status: serving ? "ok" : "unavailable",
     version: relayVersion,
     keyStore: store,
     accounts,
-    message: inWords(store, rows !== null, accounts),
+    message: areMetersDown ? METERS_DOWN : inWords(store, rows !== null, accounts),
   };
 }
 

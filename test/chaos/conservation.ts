@@ -24,6 +24,10 @@ interface LedgerRow {
   tokens: Record<"input" | "output" | "cacheWrite5m" | "cacheWrite1h" | "cacheRead", number>;
 }
 
+const DAY_MS = 24 * 60 * 60_000;
+const dayOf = (atMs: number) => new Date(atMs).toISOString().slice(0, 10);
+/** Whatever a row did to the relay's clock. */
+const EVER = `from=${dayOf(Date.now() - DAY_MS)}&to=${dayOf(Date.now() + 100 * DAY_MS)}`;
 const DELIVERY_TRIES = 1_200;
 const RETRY_MS = 100;
 
@@ -31,7 +35,7 @@ const RETRY_MS = 100;
 export async function kept(stage: Stage, seen: readonly Seen[]): Promise<Kept[]> {
   const { relay } = stage;
   await relay.fake.ledger.settled(30_000);
-  await relay.restart({ how: "kill", meanwhile: () => runOutLeases(relay.stateDir) });
+  await stage.kill(() => runOutLeases(relay.stateDir));
   await delivered(stage);
   const rows = new Map((await ledgerRows(stage)).map((row) => [row.id, row]));
   const bills = billsByNumber(stage);
@@ -108,7 +112,10 @@ async function delivered({ relay, keys }: Stage): Promise<void> {
     const usages = await Promise.all(keys.map((key) => relay.usage(key)));
     const open = usages.reduce((sum, { usage }) => sum + usage.inFlight, 0);
     const inMeters = usages.reduce((sum, { usage }) => sum + Number(usage.total.requests), 0);
-    const { data } = await relay.admin<{ total: { requests: number } }>("GET", "/usage-costs");
+    const { data } = await relay.admin<{ total: { requests: number } }>(
+      "GET",
+      `/usage-costs?${EVER}`,
+    );
     counts = `${open} open, ${inMeters} in the meters, ${data.total.requests} in the ledger`;
     if (open === 0 && inMeters === data.total.requests) return;
     await sleep(RETRY_MS);

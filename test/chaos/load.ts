@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Fault } from "../fixtures/fake-upstream/index.ts";
 import type { RelayKey, TestRelay } from "../fixtures/relay.ts";
+import { SECRET } from "./worker/trouble.js";
 
 /** What a client saw of one request. Whatever is not honest is a failure of the relay. */
 export type Sight =
@@ -138,6 +139,7 @@ export class Load {
 }
 
 function sightOf(answer: Response, text: string): Sight {
+  if (text.includes(SECRET)) return "dishonest";
   const isStream = answer.headers.get("content-type")?.startsWith("text/event-stream") === true;
   if (answer.status === 200 && isStream) {
     if (/\nevent: error\r?\n/.test(`\n${text}`)) return "told";

@@ -1,13 +1,12 @@
 import { table } from "../../bench/report/table.ts";
 import { ensureBundle } from "../../scripts/host/bundle.ts";
 import { runMain } from "../../scripts/host/stop.ts";
-import { type Kept, kept } from "./conservation.ts";
+import type { Kept } from "./conservation.ts";
 import type { Sight } from "./load.ts";
 import { OVERLOAD_PLAN, OVERLOAD_ROWS, type OverloadFigures, playOverload } from "./overload.ts";
 import { isHonest, overloadText } from "./overload-report.ts";
-import { FAULT_ROWS, type FaultRow } from "./rows.ts";
-import { play, type RowFigures } from "./run.ts";
-import { Stage } from "./stage.ts";
+import { FAULT_GROUPS } from "./rows/index.ts";
+import type { RowFigures } from "./run.ts";
 
 const FAULT_MS = Number(process.env.CHAOS_FAULT_MS ?? 5_000);
 const SIGHTS: readonly Sight[] = [
@@ -20,6 +19,8 @@ const SIGHTS: readonly Sight[] = [
   "dishonest",
 ];
 const NONE = "–";
+/** Of what is not allowed, so many are shown of each row. */
+const EXAMPLES = 5;
 
 /**
  * `npm run chaos [-- FILTER]`: each fault under load, and more load than the relay can take: what
@@ -27,35 +28,35 @@ const NONE = "–";
  */
 async function main(): Promise<number> {
   const [filter = ""] = process.argv.slice(2);
-  const rows = FAULT_ROWS.filter(({ name }) => name.includes(filter));
-  const overloads = OVERLOAD_ROWS.filter(({ name }) => name.includes(filter));
-  if (rows.length === 0 && overloads.length === 0) {
+  const isWanted = (name: string) => name.includes(filter);
+  const overloads = OVERLOAD_ROWS.filter(({ name }) => isWanted(name));
+  const areFaults = FAULT_GROUPS.some(({ names }) => names.some(isWanted));
+  if (!areFaults && overloads.length === 0) {
     console.error(`No fault has "${filter}" in its name.`);
     return 1;
   }
-  const areFaultsGood = rows.length === 0 || (await playFaults(rows));
+  const areFaultsGood = !areFaults || (await playFaults(isWanted));
   const areOverloadsGood = overloads.length === 0 || (await playOverloads(overloads));
   return areFaultsGood && areOverloadsGood ? 0 : 1;
 }
 
-async function playFaults(rows: readonly FaultRow[]): Promise<boolean> {
-  const stage = await Stage.open();
-  try {
-    const figures: RowFigures[] = [];
-    for (const row of rows) {
-      console.log(`${row.name} ...`);
-      figures.push(await play(stage, row, FAULT_MS));
+async function playFaults(isWanted: (name: string) => boolean): Promise<boolean> {
+  const figures: RowFigures[] = [];
+  const ledger: Kept[] = [];
+  for (const group of FAULT_GROUPS) {
+    const names = group.names.filter(isWanted);
+    if (names.length === 0) continue;
+    const reason = group.whyNot();
+    if (reason !== null) {
+      console.log(`Left out: ${names.join(", ")}. ${reason}`);
+      continue;
     }
-    console.log("Comparing the ledger with what upstream billed ...\n");
-    const ledger = await kept(
-      stage,
-      figures.flatMap(({ seen }) => seen),
-    );
-    console.log(figuresText(figures, ledger));
-    return isGood(figures, ledger);
-  } finally {
-    await stage.close();
+    const played = await group.play(names, FAULT_MS, (name) => console.log(`${name} ...`));
+    figures.push(...played.figures);
+    ledger.push(...played.ledger);
   }
+  console.log(`\n${figuresText(figures, ledger)}`);
+  return isGood(figures, ledger);
 }
 
 async function playOverloads(rows: typeof OVERLOAD_ROWS): Promise<boolean> {
@@ -74,13 +75,15 @@ async function playOverloads(rows: typeof OVERLOAD_ROWS): Promise<boolean> {
 }
 
 function figuresText(figures: readonly RowFigures[], ledger: readonly Kept[]): string {
-  const lines = figures.map(({ name, seen, recoveredAfterMs }) => {
+  const lines = figures.map(({ name, seen, admin, recoveredAfterMs }) => {
     const of = (sight: Sight) => seen.filter((one) => one.sight === sight).length;
     const row = ledger.find((each) => each.row === name);
     return [
       name,
       String(seen.length),
       ...SIGHTS.map((sight) => String(of(sight) || NONE)),
+      String(admin?.done ?? NONE),
+      String(admin?.refused ?? NONE),
       recoveredAfterMs === null ? "not" : (recoveredAfterMs / 1_000).toFixed(1),
       String(row?.estimated || NONE),
       String(row?.unsettled || NONE),
@@ -88,9 +91,11 @@ function figuresText(figures: readonly RowFigures[], ledger: readonly Kept[]): s
       String(row?.lost ?? NONE),
     ];
   });
-  const head = ["fault", "requests", ...SIGHTS, "well after s"];
-  const wrong = figures.flatMap((row) =>
-    row.wrong.slice(0, 3).map((one) => `${row.name}: ${one.sight} ${one.status} ${one.excerpt}`),
+  const head = ["fault", "requests", ...SIGHTS, "acts", "acts refused", "well after s"];
+  const wrong = figures.flatMap(({ name, wrong: seen, problems }) =>
+    [...seen.map((one) => `${one.sight} ${one.status} ${one.excerpt}`), ...problems]
+      .slice(0, EXAMPLES)
+      .map((words) => `${name}: ${words}`),
   );
   return [
     table([[...head, "estimated", "unsettled", "wrong", "lost"], ...lines]),
@@ -101,7 +106,8 @@ function figuresText(figures: readonly RowFigures[], ledger: readonly Kept[]): s
 function isGood(figures: readonly RowFigures[], ledger: readonly Kept[]): boolean {
   return (
     figures.every(
-      ({ wrong, recoveredAfterMs }) => wrong.length === 0 && recoveredAfterMs !== null,
+      ({ wrong, problems, recoveredAfterMs }) =>
+        wrong.length === 0 && problems.length === 0 && recoveredAfterMs !== null,
     ) && ledger.every(({ lost, wrong }) => lost === 0 && wrong === 0)
   );
 }

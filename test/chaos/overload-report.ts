@@ -13,6 +13,7 @@ export function overloadText(figures: readonly OverloadFigures[], floodMs: numbe
       name,
       String(Math.round(capacity)),
       perSecond(phase.offered),
+      perSecond(phase.keptOff),
       String(Math.round(phase.servedPerSecond)),
       String(Math.round(phase.servedP50Ms)),
       String(Math.round(phase.servedP99Ms)),
@@ -44,7 +45,7 @@ export function overloadText(figures: readonly OverloadFigures[], floodMs: numbe
   const told = new Set(figures.flatMap(({ flood }) => flood.examples));
   return [
     table([
-      ["", "capacity/s", "offered/s", "served/s", "p50 ms", "p99 ms"].concat([
+      ["", "capacity/s", "offered/s", "kept off/s", "served/s", "p50 ms", "p99 ms"].concat([
         "refused/s",
         "p99 ms",
         "broken",

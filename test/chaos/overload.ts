@@ -26,8 +26,9 @@ export interface OverloadRow {
 export interface OverloadPlan {
   /** Of what the relay can take. */
   over: number;
-  /** Connections that clients have open; more are opened where these do not suffice. */
+  /** Connections that clients have open; more are opened where these do not suffice, up to the most. */
   connected: number;
+  mostConnections: number;
   /** For how long it is measured what the relay can take; or what is taken for it, a second. */
   capacityMs: number;
   capacityAssumed?: number;
@@ -100,6 +101,7 @@ export const OVERLOAD_ROWS: readonly OverloadRow[] = [
 export const OVERLOAD_PLAN: OverloadPlan = {
   over: 2,
   connected: 1_000,
+  mostConnections: 4_000,
   capacityMs: 4_000,
   normalMs: 5_000,
   floodMs: 20_000,
@@ -167,6 +169,7 @@ async function measured(
   const flood = await flooded(clients, {
     ...asked,
     connected: plan.connected,
+    mostConnections: plan.mostConnections,
     phases: [
       { name: "before", perSecond: capacity * UNDER, forMs: plan.normalMs },
       { name: "flood", perSecond: capacity * plan.over, forMs: plan.floodMs },

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { AdminLoad } from "./admin-load.ts";
 import { Load, type Seen, type Sight } from "./load.ts";
-import type { FaultRow } from "./rows.ts";
+import type { FaultRow } from "./rows/row.ts";
 import type { Stage } from "./stage.ts";
 
 export interface RowFigures {
@@ -10,6 +11,10 @@ export interface RowFigures {
   recoveredAfterMs: number | null;
   /** What was seen and was not allowed. */
   wrong: readonly Seen[];
+  /** What an admin did meanwhile, and was refused; null where none acted. */
+  admin: { done: number; refused: number } | null;
+  /** What is not as it should be besides, in words. */
+  problems: readonly string[];
 }
 
 const CLIENTS = 12;
@@ -21,19 +26,25 @@ const POLL_MS = 50;
 const ALWAYS: readonly Sight[] = ["whole"];
 
 /** Plays one row under load, and waits until the relay has recovered. */
-export async function play(stage: Stage, row: FaultRow, forMs: number): Promise<RowFigures> {
+export async function play<S extends Stage>(
+  stage: S,
+  row: FaultRow<S>,
+  forMs: number,
+): Promise<RowFigures> {
   const clients = row.load?.clients ?? CLIENTS;
   const { relay, keys, isUp } = stage;
   const load = new Load(row.name, { relay, keys, isUp, ...row.load, clients });
+  const problems: string[] = [];
+  const admin = row.hasAdmin === true ? new AdminLoad(relay) : null;
   await sleep(BEFORE_MS);
-  await row.strike(stage, forMs);
+  await row.strike(stage, forMs, (problem) => problems.push(problem));
   const endedAtMs = Date.now();
   const isOwnDoing = row.load?.leaving !== undefined;
   // Who leaves by himself has no whole answers: others show that the relay is well.
   if (isOwnDoing) await load.stop();
   const after = isOwnDoing ? new Load(row.name, { relay, keys, isUp, clients: 4 }) : load;
   const recoveredAfterMs = await recovery(after, isOwnDoing ? 4 : clients, endedAtMs);
-  await Promise.all([load.stop(), after.stop()]);
+  await Promise.all([load.stop(), after.stop(), admin?.stop()]);
   const seen = isOwnDoing ? [...load.seen, ...after.seen] : load.seen;
   const allowed = [...ALWAYS, ...row.allowed];
   return {
@@ -41,6 +52,8 @@ export async function play(stage: Stage, row: FaultRow, forMs: number): Promise<
     seen,
     recoveredAfterMs,
     wrong: seen.filter(({ sight }) => !allowed.includes(sight)),
+    admin,
+    problems: [...problems, ...(admin?.problems ?? [])],
   };
 }
 

@@ -12,7 +12,7 @@ import { kept } from "./conservation.ts";
 import type { Seen } from "./load.ts";
 import { type MeterRows, meterRows } from "./meter-rows.ts";
 import { type Sample, sampling } from "./process-sample.ts";
-import { FAULT_ROWS } from "./rows.ts";
+import { OUTER_ROWS } from "./rows/outer.ts";
 import { play } from "./run.ts";
 import { Stage } from "./stage.ts";
 
@@ -106,7 +106,7 @@ async function soakFaults(forMs: number): Promise<boolean> {
     const warmedUp = runtime.samples.length;
     const seen: Seen[] = [];
     // A killed runtime would begin anew, and nothing could be said of its memory.
-    const rows = FAULT_ROWS.filter(({ name }) => !name.startsWith("runtime killed"));
+    const rows = OUTER_ROWS.filter(({ name }) => !name.startsWith("runtime killed"));
     const endAtMs = Date.now() + forMs;
     let faults = 0;
     let wrong = 0;

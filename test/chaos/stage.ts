@@ -6,39 +6,64 @@ const ACCOUNTS = 4;
 const KEYS = 4;
 const MAX_LEDGER_ENTRIES = 200_000;
 
+export interface StageParts {
+  relay: TestRelay;
+  keys: RelayKey[];
+}
+
+export interface StageOptions {
+  relay?: Parameters<typeof TestRelay.start>[0];
+  /** Fields of every account and of every key that differ from the defaults. */
+  account?: Record<string, unknown>;
+  key?: Record<string, unknown>;
+}
+
+/** Starts a relay, and adds accounts and keys to it. */
+export async function setUp({ relay: given, account, key }: StageOptions): Promise<StageParts> {
+  const relay = await TestRelay.start({
+    ...given,
+    fake: {
+      ...given?.fake,
+      toleratedHeaders: ["cf-worker", NUMBER_HEADER],
+      maxLedgerEntries: MAX_LEDGER_ENTRIES,
+    },
+  });
+  for (let nth = 0; nth < ACCOUNTS; nth += 1) {
+    await relay.addApiKeyAccount(`account-${nth}`, account);
+  }
+  const keys = await Promise.all(Array.from({ length: KEYS }, () => relay.createKey(key)));
+  return { relay, keys };
+}
+
 /** A relay with accounts and keys, and what can be done to it. */
 export class Stage {
   readonly relay: TestRelay;
   readonly keys: RelayKey[];
   #up: Promise<void> = Promise.resolve();
 
-  private constructor(relay: TestRelay, keys: RelayKey[]) {
+  constructor({ relay, keys }: StageParts) {
     this.relay = relay;
     this.keys = keys;
   }
 
   static async open(): Promise<Stage> {
-    const relay = await TestRelay.start({
-      fake: {
-        toleratedHeaders: ["cf-worker", NUMBER_HEADER],
-        maxLedgerEntries: MAX_LEDGER_ENTRIES,
-      },
-    });
-    for (let nth = 0; nth < ACCOUNTS; nth += 1) await relay.addApiKeyAccount(`account-${nth}`);
-    const keys = await Promise.all(Array.from({ length: KEYS }, () => relay.createKey()));
-    return new Stage(relay, keys);
+    return new Stage(await setUp({}));
   }
 
   /** Resolves while the runtime is up. */
   readonly isUp = (): Promise<void> => this.#up;
 
-  /** Ends the runtime as a power cut would, and starts it again on the same state. */
-  async kill(): Promise<void> {
+  /**
+   * Ends the runtime as a power cut would, and starts it again on the same state.
+   *
+   * @param meanwhile what to do with the state while nothing runs on it
+   */
+  async kill(meanwhile = () => {}): Promise<void> {
     let up = () => {};
     this.#up = new Promise((resolve) => {
       up = resolve;
     });
-    await this.relay.restart({ how: "kill" });
+    await this.relay.restart({ how: "kill", meanwhile });
     up();
   }
 

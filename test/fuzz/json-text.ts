@@ -52,8 +52,13 @@ const member: fc.Arbitrary<string> = fc.oneof(
   nested,
   fc
     .tuple(fc.jsonValue({ maxDepth: 2, stringUnit: "binary" }), value)
-    .map(([name, held]) => `${JSON.stringify(String(name))}:${JSON.stringify(held)}`),
+    // An object may have a `toString` of its own that is none.
+    .map(([name, held]) => `${JSON.stringify(nameOf(name))}:${JSON.stringify(held)}`),
 );
+
+function nameOf(any: unknown): string {
+  return typeof any === "string" ? any : JSON.stringify(any);
+}
 
 const blank = fc.constantFrom("", "", " ", "\t\r\n", "\u000b", "\u00a0", "\ufeff", "/**/");
 

@@ -2,6 +2,7 @@ import { table } from "../../bench/report/table.ts";
 import { runMain } from "../../scripts/host/stop.ts";
 import { ADMIN_TARGETS } from "./admin-api.ts";
 import { CLIENT_TARGETS } from "./client-api.ts";
+import { PROXY_TARGETS } from "./proxies.ts";
 import { READER_TARGETS } from "./readers.ts";
 import { Stage } from "./stage.ts";
 import { type Bounds, type Figures, fuzz } from "./target.ts";
@@ -13,9 +14,9 @@ const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
 /** `npm run fuzz [-- FILTER]`: hostile input for every door, until the time is over. */
 async function main(): Promise<number> {
   const [filter = ""] = process.argv.slice(2);
-  const readers = READER_TARGETS.filter(({ name }) => name.includes(filter));
+  const parts = [...READER_TARGETS, ...PROXY_TARGETS].filter(({ name }) => name.includes(filter));
   const doors = [...CLIENT_TARGETS, ...ADMIN_TARGETS].filter(({ name }) => name.includes(filter));
-  const count = readers.length + doors.length;
+  const count = parts.length + doors.length;
   if (count === 0) {
     console.error(`No target has "${filter}" in its name.`);
     return 1;
@@ -30,7 +31,7 @@ async function main(): Promise<number> {
     console.log(`${one.target}: ${one.runs} runs, ${one.finding === null ? "well" : "FOUND"}`);
     figures.push(one);
   };
-  for (const target of readers) note(await fuzz(target, undefined, bounds));
+  for (const target of parts) note(await fuzz(target, undefined, bounds));
   if (doors.length > 0) {
     const stage = await Stage.open();
     try {

@@ -25,12 +25,10 @@ let proxies: TestProxy[];
 let service: ForwardProxyProcess;
 
 beforeAll(async () => {
-  proxies = [
-    await SocksProxy.start(),
-    await SocksProxy.start(LOGIN),
-    await HttpProxy.start(),
-    await HttpProxy.start(LOGIN),
-  ];
+  // The first of each kind installs it where it is missing.
+  const [socks, http] = await Promise.all([SocksProxy.start(), HttpProxy.start()]);
+  const withLogin = await Promise.all([SocksProxy.start(LOGIN), HttpProxy.start(LOGIN)]);
+  proxies = [socks, withLogin[0], http, withLogin[1]];
 }, SETUP_MS);
 afterAll(async () => {
   await Promise.all(proxies.map((proxy) => proxy.stop()));
@@ -49,6 +47,10 @@ async function clear(relay: TestRelay): Promise<void> {
   for (const { id } of data.accounts) await relay.admin("DELETE", `/claude-accounts/${id}`);
   relay.fake.reset({ accounts: true });
 }
+
+/** Starts it anew with other vars. Nothing is under way that an orderly end would wait for. */
+const reconfigure = (relay: TestRelay, vars: Record<string, string>) =>
+  relay.restart({ vars, how: "kill" });
 
 /** An account behind a proxy, and a key that is bound to it. */
 async function proxied(
@@ -282,21 +284,21 @@ describe("through real proxies to an upstream behind TLS", () => {
     const closed = `https://127.0.0.1:${await settledPort()}`;
     const other = await ForwardProxyProcess.start([closed, impostor.origin]);
     try {
-      for (const [url, index, code] of [
-        [closed, 0, "proxy_cannot_reach_upstream"],
-        [closed, 2, "proxy_cannot_reach_upstream"],
-        [impostor.origin, 0, "upstream_tls_failed"],
-        [impostor.origin, 2, "upstream_tls_failed"],
-        [front.origin, 0, "origin_not_allowed"],
+      for (const [url, indexes, code] of [
+        [closed, [0, 2], "proxy_cannot_reach_upstream"],
+        [impostor.origin, [0, 2], "upstream_tls_failed"],
+        [front.origin, [0], "origin_not_allowed"],
       ] as const) {
-        await relay.restart({ vars: { ...other.vars, ANTHROPIC_API_URL: url } });
-        await clear(relay);
-        const { id } = await proxied(relay, "A", proxyOf(index).settings);
-        expect([url, (await tested(relay, id)).way.fault]).toEqual([url, code]);
+        await reconfigure(relay, { ...other.vars, ANTHROPIC_API_URL: url });
+        for (const index of indexes) {
+          await clear(relay);
+          const { id } = await proxied(relay, "A", proxyOf(index).settings);
+          expect([url, (await tested(relay, id)).way.fault]).toEqual([url, code]);
+        }
       }
     } finally {
       await other.terminate();
-      await relay.restart({ vars: { ...service.vars, ANTHROPIC_API_URL: front.origin } });
+      await reconfigure(relay, { ...service.vars, ANTHROPIC_API_URL: front.origin });
     }
   });
 
@@ -316,7 +318,7 @@ describe("through real proxies to an upstream behind TLS", () => {
   });
 
   test("an account with a proxy serves nobody without a forward proxy, and its key learns why", async () => {
-    await relay.restart({ vars: { FORWARD_PROXY_URL: "" } });
+    await reconfigure(relay, { FORWARD_PROXY_URL: "" });
     try {
       const { id, key } = await proxied(relay, "A", proxyOf(0).settings);
       const { accepted } = front;
@@ -326,7 +328,7 @@ describe("through real proxies to an upstream behind TLS", () => {
       expect((await tested(relay, id)).ok).toBe(false);
       expect(front.accepted).toBe(accepted);
     } finally {
-      await relay.restart({ vars: service.vars });
+      await reconfigure(relay, service.vars);
     }
   });
 });
@@ -388,48 +390,57 @@ describe("with an upstream that needs no proxy too", () => {
       )
       .toBe(200);
 
+  // Those of both kinds fall at the same time: their accounts rest for the same ten seconds then.
   test.each([
-    ["the forward proxy", () => service.kill(), () => service.start()],
-    ["a SOCKS5 proxy", () => proxyOf(0).stop(), () => proxyOf(0).start()],
-    ["an HTTP proxy", () => proxyOf(2).stop(), () => proxyOf(2).start()],
+    ["the forward proxy", [0], () => service.kill(), () => service.start()],
+    [
+      "a SOCKS5 and an HTTP proxy",
+      [0, 2],
+      () => Promise.all([proxyOf(0).stop(), proxyOf(2).stop()]),
+      () => Promise.all([proxyOf(0).start(), proxyOf(2).start()]),
+    ],
   ])(
     "killing %s under load: others do not notice, and its accounts come back by themselves",
-    async (what, kill, revive) => {
+    async (_, indexes, kill, revive) => {
       const plainId = await relay.addApiKeyAccount("plain");
       const plain = await relay.createKey({ accountId: plainId });
-      const { id, key } = await proxied(
-        relay,
-        "A",
-        proxyOf(what.startsWith("an HTTP") ? 2 : 0).settings,
-      );
+      const seenBy = (account: string) =>
+        relay.fake.ledger.byPath("/v1/messages").filter((entry) => entry.account === account);
       const plainLoad = load(plain);
-      const proxiedLoad = load(key);
+      const behind = await Promise.all(
+        indexes.map(async (index) => {
+          const name = `behind ${index}`;
+          const { id, key } = await proxied(relay, name, proxyOf(index).settings);
+          return { id, key, name, load: load(key) };
+        }),
+      );
       try {
-        await expect
-          .poll(() => relay.fake.ledger.byPath("/v1/messages").length, SOON)
-          .toBeGreaterThan(30);
+        for (const { name } of behind) {
+          await expect.poll(() => seenBy(name).length, SOON).toBeGreaterThan(15);
+        }
         await kill();
-        const seenBy = (account: string) =>
-          relay.fake.ledger.byPath("/v1/messages").filter((entry) => entry.account === account);
-        // Under way when it fell; from then on nothing of the account reaches upstream, by any way.
+        // Under way when it fell; from then on nothing of the accounts reaches upstream, by any way.
+        const outcomes = () => behind.flatMap(({ name }) => seenBy(name));
         await expect
-          .poll(() => seenBy("A").filter(({ outcome }) => outcome === "pending").length, SOON)
+          .poll(() => outcomes().filter(({ outcome }) => outcome === "pending").length, SOON)
           .toBe(0);
-        const reached = seenBy("A").length;
+        const reached = outcomes().length;
         const plainReached = seenBy("plain").length;
         await expect.poll(() => seenBy("plain").length, SOON).toBeGreaterThan(plainReached + 20);
-        expect(seenBy("A")).toHaveLength(reached);
-        const statuses = await proxiedLoad.end();
-        expect(statuses.filter((status) => status === 503).length).toBeGreaterThan(0);
-        await expect
-          .poll(async () => (await relay.admin("GET", `/claude-accounts/${id}`)).data.status, SOON)
-          .toBe("cooling_down");
+        expect(outcomes()).toHaveLength(reached);
+        for (const { id, load: sent } of behind) {
+          const statuses = await sent.end();
+          expect(statuses.filter((status) => status === 503).length).toBeGreaterThan(0);
+          const status = async () =>
+            (await relay.admin("GET", `/claude-accounts/${id}`)).data.status;
+          await expect.poll(status, SOON).toBe("cooling_down");
+        }
         await revive();
-        await comesBack(key);
+        await Promise.all(behind.map(({ key }) => comesBack(key)));
         const plainStatuses = await plainLoad.end();
         expect(plainStatuses.filter((status) => status !== 200)).toEqual([]);
       } finally {
-        await Promise.all([plainLoad.end(), proxiedLoad.end()]);
+        await Promise.all([plainLoad.end(), ...behind.map(({ load: sent }) => sent.end())]);
         await revive();
       }
     },
@@ -453,7 +464,7 @@ describe("with an upstream that needs no proxy too", () => {
   test("of several forward proxies, an account uses the one that it names, or any that is well", async () => {
     const { FORWARD_PROXY_SECRET = "" } = service.vars;
     const list = `one=${service.url},two=${second.url}`;
-    await relay.restart({ vars: { FORWARD_PROXY_URL: list, FORWARD_PROXY_SECRET } });
+    await reconfigure(relay, { FORWARD_PROXY_URL: list, FORWARD_PROXY_SECRET });
     const carried = () =>
       Promise.all(
         [service, second].map((process) => process.metric("forward_proxy_requests_total")),
@@ -494,13 +505,13 @@ describe("with an upstream that needs no proxy too", () => {
       expect(await unused.metric("forward_proxy_dials_total")).toBe(dials);
     } finally {
       await used.start();
-      await relay.restart({ vars: service.vars });
+      await reconfigure(relay, service.vars);
     }
   });
 
   test("a forward proxy with another secret is told apart, and what stands in its place", async () => {
     const checkOf = async (vars: Record<string, string>) => {
-      await relay.restart({ vars });
+      await reconfigure(relay, vars);
       const { data } = await relay.admin<{
         forwardProxies: { ok: boolean; fault: string | null }[];
       }>("GET", "/egress");
@@ -513,7 +524,7 @@ describe("with an upstream that needs no proxy too", () => {
       expect(await checkOf(elsewhere)).toEqual([[false, "forward_proxy_not_understood"]]);
       expect(await checkOf(service.vars)).toEqual([[true, null]]);
     } finally {
-      await relay.restart({ vars: service.vars });
+      await reconfigure(relay, service.vars);
     }
   });
 
@@ -542,7 +553,7 @@ describe("with an upstream that needs no proxy too", () => {
 
   test("the exit address is told where an address is configured that tells it", async () => {
     const { fake } = relay;
-    await relay.restart({ vars: { EXIT_ADDRESS_URL: `${fake.url}/exit-address` } });
+    await reconfigure(relay, { EXIT_ADDRESS_URL: `${fake.url}/exit-address` });
     fake.script(
       { path: "/exit-address" },
       { respond: { status: 200, body: "198.51.100.7\n", rateLimitHeaders: false } },
@@ -551,7 +562,7 @@ describe("with an upstream that needs no proxy too", () => {
     const before = proxyOf(0).tunnels;
     expect((await tested(relay, id)).way.exitAddress).toBe("198.51.100.7");
     expect(proxyOf(0).tunnels - before).toBe(2);
-    await relay.restart({ vars: { EXIT_ADDRESS_URL: "" } });
+    await reconfigure(relay, { EXIT_ADDRESS_URL: "" });
   });
 
   test("a client that leaves ends the request upstream", async () => {

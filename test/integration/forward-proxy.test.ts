@@ -4,11 +4,11 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { get } from "node:https";
-import { type AddressInfo, connect, createServer } from "node:net";
+import { type AddressInfo, BlockList, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { EncryptJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { AddressGuard, isPublicAddress } from "../../forward-proxy/src/address-guard.ts";
+import { AddressGuard } from "../../forward-proxy/src/address-guard.ts";
 import {
   type Grant,
   sealToken,
@@ -19,6 +19,13 @@ import {
 import { dial } from "../../forward-proxy/src/dial/dial.ts";
 import { Fault } from "../../forward-proxy/src/fault.ts";
 import { ReplayMemory } from "../../forward-proxy/src/replay-memory.ts";
+import {
+  isPublicAddress,
+  NOT_PUBLIC_IPV4,
+  NOT_PUBLIC_IPV6,
+  PUBLIC_IPV6,
+} from "../../forward-proxy/src/special-networks.ts";
+import { readWebhookAddress } from "../../src/alerts/address.ts";
 import { FORWARD_PROXY_SECRET, ForwardProxyProcess } from "../fixtures/egress/forward-proxy.ts";
 import { HttpProxy, SocksProxy, type TestProxy } from "../fixtures/egress/proxies.ts";
 import { TEST_CA_FILE } from "../fixtures/egress/tls-front.ts";
@@ -395,11 +402,77 @@ describe("parts of its defence", () => {
       "172.31.255.255",
       "198.19.0.1",
       "255.255.255.255",
+      "168.63.129.16",
+      "100.100.100.200",
+      "fd00:ec2::254",
       "ff02::1",
       "3fff::1",
+      "::ffff:1.1.1.1",
+      "fe80::1%eth0",
+      "1.1.1",
+      "1.1.1.256",
+      "one.one.one.one",
     ]) {
       expect([address, isPublicAddress(address)]).toEqual([address, false]);
     }
+  });
+
+  test("at each network's borders an address is judged as Node's own list does, and alike for webhooks", () => {
+    const specials = new BlockList();
+    for (const [first, bits] of NOT_PUBLIC_IPV4) specials.addSubnet(first, bits, "ipv4");
+    for (const [first, bits] of NOT_PUBLIC_IPV6) specials.addSubnet(first, bits, "ipv6");
+    const global = new BlockList();
+    global.addSubnet(...PUBLIC_IPV6, "ipv6");
+
+    const borders4 = NOT_PUBLIC_IPV4.flatMap(([first, bits]) => {
+      const start = first.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+      return [start - 1, start, start + 2 ** (32 - bits) - 1, start + 2 ** (32 - bits)];
+    }).filter((address) => address >= 0 && address < 2 ** 32);
+    for (const number of borders4) {
+      const address = [24, 16, 8, 0].map((shift) => (number >>> shift) & 255).join(".");
+      const isPublic = !specials.check(address, "ipv4");
+      const url = `https://${address}/`;
+      expect([address, isPublicAddress(address)]).toEqual([address, isPublic]);
+      expect([address, readWebhookAddress(url, false).ok]).toEqual([address, isPublic]);
+    }
+
+    const borders6 = [PUBLIC_IPV6, ...NOT_PUBLIC_IPV6].flatMap(([first, bits]) => {
+      const groups = first.split(":");
+      const high = BigInt(`0x${groups[0]}`) * 65_536n + BigInt(`0x${groups[1] || "0"}`);
+      const start = high << 96n;
+      const size = 1n << BigInt(128 - bits);
+      return [start - 1n, start, start + size - 1n, start + size];
+    });
+    for (const number of borders6) {
+      const hex = number.toString(16).padStart(32, "0");
+      const address = hex.replace(/(.{4})(?=.)/g, "$1:");
+      const isPublic = global.check(address, "ipv6") && !specials.check(address, "ipv6");
+      const url = `https://[${address}]/`;
+      expect([address, isPublicAddress(address)]).toEqual([address, isPublic]);
+      expect([address, readWebhookAddress(url, false).ok]).toEqual([address, isPublic]);
+    }
+  });
+
+  test.each([
+    ["a user name", { username: "x".repeat(256) }],
+    ["a password", { password: "é".repeat(128) }],
+  ])("%s that SOCKS5 has no room for is refused, and ends nobody", async (_, login) => {
+    // Asks for a login, whatever it is offered.
+    const asking = createServer((socket) => {
+      socket.once("data", () => socket.write(Buffer.from([5, 2])));
+      socket.on("error", () => {});
+    });
+    asking.listen(0, "127.0.0.1");
+    await once(asking, "listening");
+    const { port } = asking.address() as AddressInfo;
+    const proxy = { type: "socks5" as const, host: "127.0.0.1", port, ...login };
+    const answer = await ask({ token: await token({ origin: fake.url, proxy }) });
+    await bytesOf(answer);
+    expect(answer.headers["x-forward-proxy-error"]).toBe("proxy_auth_failed");
+    asking.close();
+    const next = await message({});
+    await bytesOf(next);
+    expect(next.statusCode).toBe(200);
   });
 
   test("used tokens are remembered to their end, and when there is no room for one it does not pass", () => {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ADMIN_TARGETS } from "../fuzz/admin-api.ts";
 import { CLIENT_TARGETS } from "../fuzz/client-api.ts";
+import { PROXY_TARGETS } from "../fuzz/proxies.ts";
 import { sendRaw } from "../fuzz/raw-http.ts";
 import { READER_TARGETS } from "../fuzz/readers.ts";
 import { Stage } from "../fuzz/stage.ts";
@@ -20,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-test.each(READER_TARGETS)("no input breaks the $name", async (target) => {
+test.each([...READER_TARGETS, ...PROXY_TARGETS])("no input breaks the $name", async (target) => {
   const { runs, finding } = await fuzz(target, undefined, {
     seed: SEED,
     runs: target.runs,

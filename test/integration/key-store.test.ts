@@ -1,5 +1,4 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { KVNamespace } from "@cloudflare/workers-types";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
@@ -24,6 +23,7 @@ import { KvKeyStore } from "../../src/keys/kv.ts";
 import { type KeyFields, newKey, rotateKey } from "../../src/keys/new-key.ts";
 import { UpstashKeyStore } from "../../src/keys/upstash.ts";
 import { TestRedis } from "../fixtures/redis/index.ts";
+import { SCRATCH_DIR } from "../fixtures/scratch-dir.ts";
 
 /** Redis may have to be installed first. */
 const START_LIMIT_MS = 180_000;
@@ -70,7 +70,7 @@ class KvBench implements Bench {
   writePausesMs: number[] = [];
   #operations = 0;
   #name = "";
-  readonly #dir = mkdtempSync(join(tmpdir(), "relay-kv-"));
+  readonly #dir = mkdtempSync(join(SCRATCH_DIR, "relay-kv-"));
   readonly #unused = [...NAMESPACES];
   readonly #miniflare: Miniflare;
 

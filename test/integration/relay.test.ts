@@ -214,6 +214,7 @@ describe("what a key holder can ask", () => {
     const info = await fetch(`${relay.url}/api/v1/key-info`, {
       headers: { authorization: `Bearer ${mine.apiKey}` },
     });
+    expect(info.headers.get("cache-control")).toBe("no-store");
     expect(await info.json()).toMatchObject({
       keyInfo: {
         id: mine.id,

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { ensureBundle, startRelay } from "../../scripts/relay-process.ts";
 import { startFakeUpstream } from "../fixtures/fake-upstream/index.ts";
+import { SCRATCH_DIR } from "../fixtures/scratch-dir.ts";
 import { settledPort } from "../fixtures/settled-port.ts";
+import { SmallDisk, whyNoSmallDisk } from "../fixtures/small-disk.ts";
 
 const projectDir = resolve(import.meta.dirname, "../..");
 const READY = /is running at (http:\/\/127\.0\.0\.1:\d+)/;
@@ -42,7 +43,7 @@ afterEach(async () => {
 
 function makeStateDir(): string {
   // Below a fresh folder, so that the script makes the state folder itself.
-  const parent = mkdtempSync(join(tmpdir(), "relay-start-"));
+  const parent = mkdtempSync(join(SCRATCH_DIR, "relay-start-"));
   stateDirs.push(parent);
   return join(parent, "state");
 }
@@ -231,6 +232,30 @@ describe("npm start", () => {
     expect(run.output()).toContain(`Port ${fake.port} on 127.0.0.1 is taken`);
     expect(run.output()).toContain(`PORT=${fake.port + 1}`);
   });
+
+  test.skipIf(whyNoSmallDisk() !== null)(
+    "a disk that is full is said in words, and with room the same state serves",
+    async () => {
+      const disk = new SmallDisk();
+      cleanups.push(async () => disk.close());
+      const stateDir = join(disk.dir, "state");
+      const first = runScript("start.ts", stateDir);
+      await readyUrl(first);
+      const password = PASSWORD.exec(first.output())?.[1] ?? "";
+      await stopped(first);
+
+      disk.fill();
+      const full = runScript("start.ts", stateDir);
+      expect(await full.exited).toBe(1);
+      expect(full.output()).toContain(`The disk that holds ${stateDir} is full`);
+      expect(full.output()).not.toContain("    at ");
+
+      disk.free();
+      const second = runScript("start.ts", stateDir);
+      expect((await signIn(await readyUrl(second), "admin", password)).status).toBe(200);
+      await stopped(second);
+    },
+  );
 
   test("after kill -9 of the starter the next start ends what it left, and serves the same state", async () => {
     const stateDir = makeStateDir();

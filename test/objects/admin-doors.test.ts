@@ -564,6 +564,28 @@ describe("every route of the admin API", () => {
     expect(await statuses()).toEqual([200, 200, 200, 200, 200]);
   });
 
+  test("that shows a secret, once, is kept nowhere either", async () => {
+    const as = { authorization: `Bearer ${token}` };
+    const made = await ask("POST", "/admin/api-keys", as, withoutAccess, { name: "K" });
+    const again = `/admin/api-keys/${made.data.id}/rotate`;
+    const hook = { name: "H", format: "json", address: "https://hooks.example.com/x" };
+    for (const [answer, shown] of [
+      [made, /^cr_/],
+      [await ask("POST", again, as, withoutAccess), /^cr_/],
+      [
+        await ask("POST", "/admin/api-keys/batch", as, withoutAccess, {
+          ...{ namePrefix: "K", count: 1 },
+        }),
+        /^cr_/,
+      ],
+      [await ask("POST", "/admin/alerts", as, withoutAccess, hook), /^whsec_/],
+    ] as const) {
+      const { data } = answer;
+      expect(data.apiKey ?? data.keys?.[0]?.apiKey ?? data.secret).toMatch(shown);
+      expectGuarded(answer, JSON.stringify(Object.keys(data)));
+    }
+  });
+
   test("and what is no route tells nothing, and is kept nowhere", async () => {
     for (const path of ["/admin", "/admin/", "/admin/nothing", "/admin//session"]) {
       const answer = await ask("GET", path);

@@ -1,12 +1,10 @@
-import { describe, expect, test } from "vitest";
-import { nextSummaryMs } from "../../durable-objects/alerts/summary.ts";
-import { pictureOf } from "../../src/alerts/account-incidents.ts";
+import { describe, expect, test, vi } from "vitest";
 import { readWebhookAddress } from "../../src/alerts/address.ts";
-import type { AlertMessage } from "../../src/alerts/alert.ts";
+import type { AlertFormat, AlertMessage } from "../../src/alerts/alert.ts";
 import { deliver } from "../../src/alerts/delivery.ts";
 import { refusalIn, shapeOf, textOf } from "../../src/alerts/formats.ts";
+import { isSigningSecret, newSigningSecret, signedHeaders } from "../../src/alerts/signature.ts";
 import { testMessage } from "../../src/alerts/words.ts";
-import { rowOf } from "./roster-rows.ts";
 
 const MESSAGE: AlertMessage = {
   ...testMessage("id", "a & <b>", null, 0),
@@ -26,6 +24,10 @@ describe("an address that leads inside is refused, however it is written", () =>
     "https://192.168.1.1/",
     "https://100.64.0.1/",
     "https://169.254.169.254/latest",
+    "https://168.63.129.16/",
+    "https://0xa83f8110/",
+    "https://100.100.100.200/",
+    "https://192.0.0.192/",
     "https://0.0.0.0/",
     "https://[::1]/",
     "https://[::]/",
@@ -33,14 +35,23 @@ describe("an address that leads inside is refused, however it is written", () =>
     "https://[64:ff9b::a00:1]/",
     "https://[2002:a00:1::]/",
     "https://[fd00::1]/",
+    "https://[fd00:ec2::254]/",
+    "https://[fd20:ce::254]/",
     "https://[fe80::1]/",
     "https://localhost/",
     "https://LOCALHOST./",
     "https://a.localhost/",
     "https://metadata.google.internal/",
+    "https://metadata.google.internal./",
+    "https://metadata.azure.com/",
+    "https://metadata.packet.net/",
+    "https://metadata.tencentyun.com/",
     "https://metadata/",
     "https://127.0.0.1.nip.io/",
     "https://user:pw@hooks.example.com/",
+    "https://user@hooks.example.com/",
+    "https://hooks.example.com/#part",
+    `https://hooks.example.com/${"x".repeat(2_000)}`,
     "http://hooks.example.com/",
     "ftp://hooks.example.com/",
     "hooks.example.com",
@@ -54,6 +65,7 @@ describe("an address that leads inside is refused, however it is written", () =>
     for (const address of [
       "https://hooks.slack.com/services/T/B/x",
       "https://1.1.1.1/",
+      "https://168.63.129.17/",
       "https://[2606:4700::1]/",
     ]) {
       expect(readWebhookAddress(address, false).ok).toBe(true);
@@ -75,8 +87,20 @@ describe("formats", () => {
     expect(textOf(MESSAGE, 4_000)).toContain("https://panel.example");
   });
 
+  test("whatever a name holds, it calls nobody in any chat", async () => {
+    const calling = { ...MESSAGE, lines: ['<at user_id="all">all</at> @everyone'] };
+    const bodyOf = async (format: AlertFormat) =>
+      JSON.parse((await shapeOf(format, "https://h.example/", null, calling, 0)).body);
+    expect(JSON.stringify(await bodyOf("feishu"))).not.toContain("<");
+    expect((await bodyOf("discord")).allowed_mentions).toEqual({ parse: [] });
+    expect((await bodyOf("dingtalk")).at).toEqual({ isAtAll: false });
+    expect((await bodyOf("slack")).text).toContain("&lt;at");
+  });
+
   test("an answer of 200 that refuses is a refusal", () => {
     expect(refusalIn("feishu", '{"code":0}')).toBeNull();
+    expect(refusalIn("feishu", '{"StatusCode":0}')).toBeNull();
+    expect(refusalIn("feishu", "{}")).toContain("without a code");
     expect(refusalIn("feishu", '{"code":19021}')).toContain("19021");
     expect(refusalIn("dingtalk", '{"errcode":310000}')).toContain("310000");
     expect(refusalIn("dingtalk", "<html>")).toContain("JSON");
@@ -84,47 +108,104 @@ describe("formats", () => {
   });
 });
 
-test("a redirect is not followed, and no failure names the address", async () => {
-  const asked: RequestInit[] = [];
-  const fetch = (async (_: string, init: RequestInit) => {
-    asked.push(init);
-    return new Response(null, { status: 302, headers: { location: "https://10.0.0.1/" } });
-  }) as unknown as typeof globalThis.fetch;
-  const target = { format: "slack" as const, address: "https://h.example/t0ken", secret: null };
-  const sent = await deliver({ fetch, now: Date.now, allowsLocal: false }, target, MESSAGE);
-  expect(sent).toMatchObject({
-    ok: false,
-    error: { message: expect.stringContaining("redirect") },
+describe("a delivery", () => {
+  /** What comes of an answer, to a message of this format. */
+  async function answeredWith(answer: () => Promise<Response>, format: AlertFormat = "slack") {
+    const asked: RequestInit[] = [];
+    const fetch = (async (_: string, init: RequestInit) => {
+      asked.push(init);
+      return answer();
+    }) as unknown as typeof globalThis.fetch;
+    const target = { format, address: "https://h.example/t0ken", secret: null };
+    const sender = { fetch, now: Date.now, allowsLocal: false };
+    const sent = await deliver(sender, target, MESSAGE);
+    expect(JSON.stringify(sent)).not.toContain("t0ken");
+    return { asked, error: sent.ok ? null : sent.error };
+  }
+
+  test("a redirect is not followed, and no failure names the address", async () => {
+    const location = "https://10.0.0.1/";
+    const { asked, error } = await answeredWith(
+      async () => new Response(null, { status: 302, headers: { location } }),
+    );
+    expect(error?.message).toContain("redirect");
+    expect(asked.map(({ redirect }) => redirect)).toEqual(["manual"]);
   });
-  expect(JSON.stringify(sent)).not.toContain("t0ken");
-  expect(asked.map(({ redirect }) => redirect)).toEqual(["manual"]);
+
+  test.each([
+    [403, "does not accept this sender"],
+    [410, "does not exist there any more"],
+    [429, "takes no more messages"],
+    [500, "answered 500"],
+  ])("that is answered %i fails in words", async (status, words) => {
+    const { error } = await answeredWith(async () => new Response(null, { status }));
+    expect(error).toEqual({ message: expect.stringContaining(words), retryAfterMs: null });
+  });
+
+  test("is tried again no sooner than the receiver asks", async () => {
+    const answer = new Response(null, { status: 429, headers: { "retry-after": "7" } });
+    expect((await answeredWith(async () => answer)).error?.retryAfterMs).toBe(7_000);
+  });
+
+  test("that was answered 200 with a refusal has failed", async () => {
+    const refusal = async () => new Response('{"errcode":310000}');
+    expect((await answeredWith(refusal, "dingtalk")).error?.message).toContain("310000");
+    expect((await answeredWith(refusal, "slack")).error).toBeNull();
+  });
+
+  test("reads the beginning of an answer, and waits ten seconds at the most", async () => {
+    let pulled = 0;
+    const endless = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pulled += 1;
+        if (pulled > 100) controller.error(new Error("it reads on and on"));
+        else controller.enqueue(new Uint8Array(1_024));
+      },
+    });
+    const timeout = vi.spyOn(AbortSignal, "timeout");
+    const { asked, error } = await answeredWith(async () => new Response(endless));
+    expect(error).toBeNull();
+    expect(timeout.mock.calls).toEqual([[10_000]]);
+    expect(asked[0]?.signal).toBe(timeout.mock.results[0]?.value);
+    timeout.mockRestore();
+    const late = () => Promise.reject(new DOMException("too late", "TimeoutError"));
+    expect((await answeredWith(late)).error?.message).toContain("within 10 s");
+    const gone = () => Promise.reject(new TypeError("t0ken.example refused"));
+    expect((await answeredWith(gone)).error?.message).toContain("could not be reached");
+  });
+
+  test("does not go where the address may not lead, whatever was stored", async () => {
+    const fetch = (() => Promise.reject(new Error("it was sent"))) as typeof globalThis.fetch;
+    for (const address of ["https://168.63.129.16/", "https://10.0.0.1/", "http://127.0.0.1/"]) {
+      const target = { format: "slack" as const, address, secret: null };
+      const sent = await deliver({ fetch, now: Date.now, allowsLocal: false }, target, MESSAGE);
+      expect(sent).toMatchObject({
+        ok: false,
+        error: { message: expect.stringContaining("its address") },
+      });
+    }
+  });
 });
 
-test("a pool is exhausted only while nobody can serve for a while", () => {
-  const rest = {
-    scope: "*",
-    kind: "rate_limited",
-    sinceMs: 0,
-    untilMs: 60_000,
-    reason: "r",
-  } as const;
-  const resting = { ...rowOf("a"), coolDowns: [rest] };
-  const at = (rows: Parameters<typeof pictureOf>[0], nowMs: number) =>
-    pictureOf(rows, nowMs, true).incidents.map(({ id }) => id);
-  expect(at([resting], 1_000)).toEqual(["pool:*"]);
-  expect(at([resting, rowOf("b")], 1_000)).toEqual([]);
-  expect(at([resting], 60_000)).toEqual([]);
-  expect(at([{ ...resting, coolDowns: [{ ...rest, untilMs: 10_000 }] }], 1_000)).toEqual([]);
-  expect(at([{ ...resting, enabled: false }], 1_000)).toEqual([]);
-  expect(at([{ ...resting, coolDowns: [{ ...rest, scope: "opus" }] }], 1_000)).toEqual([
-    "pool:opus",
+test("a message is signed as the example of Standard Webhooks is", async () => {
+  const id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+  const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+  const headers = await signedHeaders(secret, id, '{"test": 2432232314}', 1_614_265_330_999);
+  expect(headers).toEqual({
+    "webhook-id": id,
+    "webhook-timestamp": "1614265330",
+    "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+  });
+});
+
+test("a signing secret carries 24 to 64 bytes, and one of the relay's own making 32", () => {
+  const of = (bytes: number) => `whsec_${btoa("x".repeat(bytes))}`;
+  expect([23, 24, 64, 65].map((bytes) => isSigningSecret(of(bytes)))).toEqual([
+    ...[false, true, true, false],
   ]);
-});
-
-test("the summary keeps its hour when the clocks change", () => {
-  const time = { hour: 8, timeZone: "Europe/Berlin" };
-  const next = (at: string) => new Date(nextSummaryMs(time, Date.parse(at))).toISOString();
-  expect(next("2027-03-27T08:00:00Z")).toBe("2027-03-28T06:00:00.000Z");
-  expect(next("2027-03-28T06:00:00Z")).toBe("2027-03-29T06:00:00.000Z");
-  expect(next("2027-01-01T06:59:00Z")).toBe("2027-01-01T07:00:00.000Z");
+  expect(isSigningSecret("whsec_!")).toBe(false);
+  const made = newSigningSecret();
+  expect(isSigningSecret(made)).toBe(true);
+  expect(atob(made.slice(6))).toHaveLength(32);
+  expect(newSigningSecret()).not.toBe(made);
 });

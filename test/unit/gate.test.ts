@@ -21,30 +21,41 @@ class Bench {
 
   /** @returns how many of so many that come at once were let in */
   come(count: number): number {
-    let entered = 0;
+    let inside = 0;
     for (let nth = 0; nth < count; nth += 1) {
-      if (!this.gate.hasRoom()) continue;
-      this.gate.enter();
-      entered += 1;
+      if (this.gate.isShut()) continue;
+      this.gate.arrive();
+      inside += 1;
     }
-    return entered;
+    return inside;
   }
 
-  /** The meters of so many answer, who entered so long ago. */
-  answer(count: number, afterMs: number): void {
-    for (let nth = 0; nth < count; nth += 1) this.gate.metered(nowMs - afterMs);
-  }
-
-  /** The heads of so many are here, who entered so long ago. */
+  /** So many have their answers, who came so long ago. */
   leave(count: number, afterMs: number): void {
     for (let nth = 0; nth < count; nth += 1) this.gate.leave(nowMs - afterMs);
   }
 
-  /** So many at once waited for their meters, and for long. */
+  /** @returns how many of so many might ask their meters at once */
+  ask(count: number): number {
+    let asking = 0;
+    for (let nth = 0; nth < count; nth += 1) {
+      if (!this.gate.mayAsk) continue;
+      this.gate.ask();
+      asking += 1;
+    }
+    return asking;
+  }
+
+  /** The meters of so many answer, who asked so long ago. */
+  answer(count: number, afterMs: number): void {
+    for (let nth = 0; nth < count; nth += 1) this.gate.metered(nowMs - afterMs);
+  }
+
+  /** Many asked at once, and waited for long. */
   overload(): void {
-    this.come(128);
+    this.ask(32);
     nowMs += 300;
-    this.answer(128, 300);
+    this.answer(32, 300);
   }
 
   turnAway(count: number): void {
@@ -56,113 +67,108 @@ describe("the gate", () => {
   test("lets thousands wait for upstream, as long as meters answer soon", () => {
     const bench = new Bench();
     for (let round = 0; round < 100; round += 1) {
-      expect(bench.come(100)).toBe(100);
+      expect(bench.come(30)).toBe(30);
+      expect(bench.ask(30)).toBe(30);
       nowMs += 20;
-      bench.answer(100, 20);
+      bench.answer(30, 20);
     }
   });
 
-  test("bounds those who ask meters at one moment, and has room again when they are answered", () => {
+  test("bounds those who ask meters at one moment", () => {
     const bench = new Bench();
-    expect(bench.come(200)).toBe(128);
+    expect(bench.ask(100)).toBe(32);
     nowMs += 5;
-    bench.answer(128, 5);
-    expect(bench.come(10)).toBe(10);
+    bench.answer(32, 5);
+    expect(bench.ask(10)).toBe(10);
   });
 
-  test("lets a burst wait for its turn, and no more than can wait", async () => {
+  test("lets a burst wait for its turn, and turns away for whom there is no place to wait", async () => {
     const bench = new Bench();
-    bench.come(128);
-    expect(bench.gate.isShut()).toBe(false);
-    const waiting = Array.from({ length: 256 }, () => bench.gate.waitForRoom());
+    vi.mocked(scheduler.wait).mockResolvedValue(undefined);
+    bench.ask(32);
+    const waiting = Array.from({ length: 512 }, () => bench.gate.waitToAsk());
     expect(bench.gate.isShut()).toBe(true);
-    bench.answer(128, 5);
-    expect(await Promise.all(waiting)).toEqual(Array.from({ length: 256 }, () => true));
+    expect(await bench.gate.waitToAsk()).toBe(false);
+    bench.answer(32, 5);
+    expect(await Promise.all(waiting)).toEqual(Array.from({ length: 512 }, () => true));
     expect(bench.gate.isShut()).toBe(false);
   });
 
   test("lets nobody wait for more than about a second", async () => {
     const bench = new Bench();
-    bench.come(128);
+    bench.ask(32);
     const beganAtMs = nowMs;
-    expect(await bench.gate.waitForRoom()).toBe(false);
+    expect(await bench.gate.waitToAsk()).toBe(false);
     expect(nowMs - beganAtMs).toBeGreaterThanOrEqual(1_000);
     expect(nowMs - beganAtMs).toBeLessThan(1_200);
   });
 
-  test("lets only a few begin where many ask and no meter answers soon, and nobody wait for that", () => {
+  test("bounds those who have just come, however they come", () => {
     const bench = new Bench();
-    bench.overload();
-    // All of them are still new, and without the heads of their answers.
-    expect(bench.come(10)).toBe(0);
-    expect(bench.gate.isShut()).toBe(true);
-    bench.leave(127, 300);
-    expect(bench.come(100)).toBe(63);
+    expect(bench.come(5_000)).toBe(1_000);
+    bench.leave(10, 0);
+    expect(bench.come(5_000)).toBe(10);
+    // The others wait for upstream by now.
+    nowMs += 500;
+    expect(bench.come(5_000)).toBe(1_000);
   });
 
-  test("takes for busy only who began a moment ago: the others wait for upstream", () => {
+  test("lets only a few come where many ask and no meter answers soon", () => {
     const bench = new Bench();
     bench.overload();
+    expect(bench.come(100)).toBe(24);
+    nowMs += 10;
+    bench.leave(4, 10);
+    expect(bench.come(100)).toBe(4);
     nowMs += 500;
-    // None of the first ones has its answer yet.
-    expect(bench.come(100)).toBe(64);
-    nowMs += 500;
-    bench.answer(64, 500);
-    expect(bench.come(100)).toBe(64);
-    // Those that are no longer counted are not counted off either.
-    bench.leave(128, 1_300);
-    bench.leave(64, 500);
+    expect(bench.come(100)).toBe(24);
+    // Who came long ago is no longer counted, and not counted off either.
+    bench.leave(24, 510);
     expect(bench.come(1)).toBe(0);
   });
 
   test("opens by one with each eight whose meters answer soon, and wholly after a while of calm", () => {
     const bench = new Bench();
     bench.overload();
-    bench.leave(128, 300);
-    expect(bench.come(64)).toBe(64);
-    nowMs += 10;
-    bench.answer(64, 10);
-    expect(bench.come(100)).toBe(8);
-    bench.answer(8, 0);
+    bench.ask(16);
+    bench.answer(16, 10);
+    expect(bench.come(100)).toBe(26);
     nowMs += 5_000;
-    expect(bench.come(1)).toBe(1);
+    bench.ask(1);
     bench.answer(1, 0);
-    for (let round = 0; round < 20; round += 1) {
-      expect(bench.come(100)).toBe(100);
-      bench.answer(100, 0);
-    }
+    expect(bench.come(500)).toBe(500);
   });
 
   test("is not open to all while some are turned away", () => {
     const bench = new Bench();
     bench.overload();
-    bench.leave(128, 300);
     nowMs += 4_000;
     bench.turnAway(1);
     nowMs += 4_000;
-    bench.come(1);
+    bench.ask(1);
     bench.answer(1, 0);
-    expect(bench.come(100)).toBe(64 - 1);
+    expect(bench.come(100)).toBeLessThan(30);
   });
 
   test("takes a few slow meters, or those that are far away, for no overload", () => {
     const slow = new Bench();
-    slow.come(31);
+    slow.ask(15);
     nowMs += 2_000;
-    slow.answer(31, 2_000);
-    expect(slow.come(128)).toBe(128);
+    slow.answer(15, 2_000);
+    expect(slow.come(500)).toBe(500);
     const far = new Bench();
     for (let round = 0; round < 10; round += 1) {
-      expect(far.come(120)).toBe(120);
+      expect(far.ask(30)).toBe(30);
       nowMs += 260;
-      far.answer(120, 260);
+      far.answer(30, 260);
     }
+    expect(far.come(500)).toBe(500);
     const mixed = new Bench();
-    mixed.come(128);
+    mixed.ask(32);
     nowMs += 500;
     mixed.answer(1, 5);
-    mixed.answer(127, 500);
-    expect(mixed.come(128)).toBe(128);
+    mixed.answer(31, 500);
+    expect(mixed.come(500)).toBe(500);
   });
 
   test("tells of all whom it turned away, in a line a second at the most", () => {

@@ -207,3 +207,31 @@ describe("an admission", () => {
     expect(bench.settled).toEqual(["a"]);
   });
 });
+
+describe("a relay that can let nobody in", () => {
+  const fail = (bench: Bench) => expect(bench.admit("a")).rejects.toThrow("the call was lost");
+
+  test("knows it after five failures in a row, and no more once one is let in", async () => {
+    const bench = new Bench();
+    bench.fates.push("lost", "lost", "lost", "lost", "answered", "lost", "lost", "lost", "lost");
+    for (let nth = 0; nth < 4; nth += 1) await fail(bench);
+    expect(bench.link.isDown).toBe(false);
+    await bench.admit("b");
+    for (let nth = 0; nth < 4; nth += 1) await fail(bench);
+    expect(bench.link.isDown).toBe(false);
+    bench.fates.push("lost");
+    await fail(bench);
+    expect(bench.link.isDown).toBe(true);
+    await bench.admit("c");
+    expect(bench.link.isDown).toBe(false);
+  });
+
+  test("takes it for over where nobody has asked for a while: who was sent away must come back", async () => {
+    const bench = new Bench();
+    bench.fates.push("lost", "lost", "lost", "lost", "lost");
+    for (let nth = 0; nth < 5; nth += 1) await fail(bench);
+    const nowMs = Date.now();
+    vi.spyOn(Date, "now").mockImplementation(() => nowMs + 10_001);
+    expect(bench.link.isDown).toBe(false);
+  });
+});

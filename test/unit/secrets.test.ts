@@ -51,9 +51,10 @@ describe("the vault", () => {
       const vault = await Vault.open(KEY_A);
       expect((await vault.unseal("a", "f", sealed)).ok).toBe(false);
       const [version, kid, iv, text] = (await vault.seal("a", "f", "s")).split(".");
-      const bent = [version, kid, iv, `A${text?.slice(1)}`].join(".");
-      const opened = await vault.unseal("a", "f", bent);
-      expect(opened.ok && opened.value !== "s" ? "changed" : "refused").toBe("refused");
+      const bent = `${text?.startsWith("A") ? "B" : "A"}${text?.slice(1)}`;
+      expect(await vault.unseal("a", "f", [version, kid, iv, bent].join("."))).toMatchObject({
+        error: { kind: "damaged" },
+      });
     },
   );
 });
@@ -133,6 +134,72 @@ describe("the configuration", () => {
     ["METRICS_TOKEN", "ab".repeat(32)],
   ] as const)("%s = %j is refused by name", (name, value) => {
     expect(problemsOf({ [name]: value })).toEqual([name]);
+  });
+
+  const SENDS_SECRETS = [
+    "ANTHROPIC_API_URL",
+    "OAUTH_AUTHORIZE_URL",
+    "OAUTH_TOKEN_URL",
+    "OAUTH_REDIRECT_URI",
+    "UPSTASH_REDIS_REST_URL",
+  ] as const;
+  const withUpstash = { KEY_STORE: "upstash", UPSTASH_REDIS_REST_TOKEN: "token" };
+
+  describe.each(SENDS_SECRETS)("%s", (name) => {
+    const problems = (value: string) =>
+      problemsOf({
+        UPSTASH_REDIS_REST_URL: "https://redis.example",
+        ...withUpstash,
+        [name]: value,
+      });
+
+    test.each([
+      "http://api.example.com",
+      "HTTP://api.example.com",
+      "http://1.1.1.1:8080",
+      "http://172.32.0.1",
+      "http://localhost.example.com",
+      "http://10.0.0.1.nip.io",
+      "http://168.63.129.16",
+      // They begin with the bits of networks of the other kind.
+      "http://[a00::1]",
+      "http://252.1.1.1",
+      "http://[2606:4700::1111]",
+      // Each stands for 8.8.8.8.
+      "http://[::ffff:8.8.8.8]",
+      "http://[64:ff9b::808:808]",
+      "http://[2002:808:808::]",
+    ])("would send secrets in the clear to %s, and is refused", (value) => {
+      expect(problems(value)).toEqual([name]);
+    });
+
+    test.each([
+      "https://api.example.com",
+      "http://localhost:8080",
+      "http://relay.localhost:8080",
+      "http://127.0.0.1:8080",
+      "http://127.1.2.3",
+      "http://[::1]:8080",
+      "http://10.1.2.3",
+      "http://172.31.0.1",
+      "http://192.168.1.1",
+      "http://100.64.0.1",
+      "http://[fd12::1]",
+      "http://redis-door:8079",
+      "http://host.docker.internal:8079",
+      "http://redis.data.svc.cluster.local",
+    ])("may be %s, which keeps them", (value) => {
+      expect(problems(value)).toEqual([]);
+    });
+  });
+
+  test("an address in the clear is refused in words that say what to do, and not what it was", () => {
+    const config = readConfig({ ...good, ANTHROPIC_API_URL: "http://hunter2.example" });
+    const [problem] = config.ok ? [] : config.error;
+    expect(problem?.message).toMatch(
+      /^ANTHROPIC_API_URL must be an https:\/\/ address, since credentials pass there; http:\/\//,
+    );
+    expect(problem?.message).not.toContain("hunter2");
   });
 
   test("every problem is told at once, and no message shows a value", () => {

@@ -4,6 +4,9 @@ import type { ProxyTarget } from "../contract.ts";
 import { Fault } from "../fault.ts";
 import type { Destination } from "./dial.ts";
 
+/** A user name and a password have one byte each for their length (RFC 1929). */
+const LOGIN_MAX_BYTES = 255;
+
 /** Opens a tunnel over a connection to a SOCKS5 proxy; the proxy resolves upstream's name. */
 export async function openSocksTunnel(
   socket: Socket,
@@ -12,6 +15,10 @@ export async function openSocksTunnel(
   timeoutMs: number,
 ): Promise<Socket> {
   const hasLogin = username !== undefined || password !== undefined;
+  // The library would throw where nobody can catch it, and end the process.
+  if ([username, password].some((part) => Buffer.byteLength(part ?? "") > LOGIN_MAX_BYTES)) {
+    throw new Fault("proxy_auth_failed", "SOCKS5 login of over 255 bytes");
+  }
   try {
     await SocksClient.createConnection({
       command: "connect",

@@ -6,7 +6,7 @@ import { Samples } from "../../../bench/load/samples.ts";
 import type { FloodFigures, FloodJob, Phase, PhaseFigures } from "./job.ts";
 import { isWhole, refusalFault } from "./judge.ts";
 
-type Fate = "served" | "refused" | "broken" | "hung" | "dishonest";
+type Fate = "keptOff" | "served" | "refused" | "broken" | "hung" | "dishonest";
 
 interface Asked {
   phase: number;
@@ -35,13 +35,22 @@ export async function runFlood(job: FloodJob): Promise<FloodFigures> {
   const late = new Samples();
   const examples = new Set<string>();
   let connections = job.connected;
+  let open = job.connected;
 
   const ask = async (asked: Asked, request: Buffer): Promise<void> => {
     let connection = idle.pop();
-    while (connection?.isOpen === false) connection = idle.pop();
+    while (connection?.isOpen === false) {
+      open -= 1;
+      connection = idle.pop();
+    }
     if (connection === undefined) {
+      if (open >= job.mostConnections) {
+        asked.fate = "keptOff";
+        return;
+      }
       connection = new Connection(job.port);
       connections += 1;
+      open += 1;
     }
     try {
       const answer = await connection.ask(request);
@@ -54,6 +63,7 @@ export async function runFlood(job: FloodJob): Promise<FloodFigures> {
       idle.push(connection);
     } catch (error) {
       connection.close();
+      open -= 1;
       const words = error instanceof Error ? error.message : "it failed";
       asked.fate = words === NO_ANSWER ? "hung" : "broken";
       if (examples.size < MAX_EXAMPLES) examples.add(words);
@@ -128,6 +138,7 @@ function figuresOf({ name, forMs }: Phase, asked: readonly Asked[]): PhaseFigure
   return {
     name,
     offered: asked.length,
+    keptOff: count("keptOff"),
     served: served.count,
     servedPerSecond: (inTime / forMs) * MS_PER_S,
     servedP50Ms: served.quantile(0.5) / MICROS_PER_MS,

@@ -11,6 +11,8 @@ export interface Phase {
 export interface FloodJob extends Ask {
   /** Connections that clients have open before anything is asked. */
   connected: number;
+  /** More are never open: what stands in front of a relay on one machine keeps off who comes then. */
+  mostConnections: number;
   phases: Phase[];
 }
 
@@ -18,6 +20,8 @@ export interface FloodJob extends Ask {
 export interface PhaseFigures {
   name: string;
   offered: number;
+  /** Never sent, since no further connection may be open. */
+  keptOff: number;
   /** Whole and right answers. */
   served: number;
   /** Of these, how many came before the phase was over, a second. */

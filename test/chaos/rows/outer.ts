@@ -1,18 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { faults } from "../fixtures/fake-upstream/index.ts";
-import type { Leaving, LoadOptions, Sight } from "./load.ts";
-import type { Stage } from "./stage.ts";
-
-/** One thing that goes wrong while clients ask. */
-export interface FaultRow {
-  name: string;
-  /** What clients may see besides whole answers while it lasts, and until the relay has recovered. */
-  allowed: readonly Sight[];
-  /** How the load differs from the usual one. */
-  load?: Partial<Pick<LoadOptions, "clients" | "fault" | "leaving">>;
-  /** Makes it go wrong, and resolves when it does so no more. */
-  strike: (stage: Stage, forMs: number) => Promise<void>;
-}
+import { faults } from "../../fixtures/fake-upstream/index.ts";
+import type { Leaving, Sight } from "../load.ts";
+import { Stage } from "../stage.ts";
+import { type FaultRow, faultGroup } from "./row.ts";
 
 /** An answer that takes a while, so that it can be left or cut in its middle. */
 const SLOW = faults.paced(20, 20);
@@ -71,8 +61,8 @@ const tokens = (name: string, fault: object): FaultRow => ({
   },
 });
 
-/** The fault table. */
-export const FAULT_ROWS: readonly FaultRow[] = [
+/** What upstream, its token endpoint, clients and a power cut do. */
+export const OUTER_ROWS: readonly FaultRow[] = [
   upstream("reset before the head", faults.resetBeforeHead(), ["refused"]),
   upstream("reset in mid-stream", { ...SLOW, ...faults.resetAfterEvents(6) }, ["told", "broken"]),
   upstream("closed in mid-stream without an end", faults.endAfterEvents(5), ["told", "broken"]),
@@ -110,3 +100,5 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     },
   },
 ];
+
+export const outerFaults = faultGroup(Stage.open, OUTER_ROWS);
