@@ -4,21 +4,22 @@ import type { Logger } from "../log.ts";
  * So many may ask their keys' meters at one moment. Each step of a request waits behind one step of every
  * other, so that all are the slower the more have begun.
  */
-const MAX_ASKING = 32;
+const MAX_ASKING = 64;
 /** While all is well so many more may wait until they can ask: a burst is served a little later. */
-const MAX_QUEUED = 512;
+const MAX_QUEUED = 500;
 /** Whose turn has not come by then is told to come again. */
 const QUEUE_MS = 1_000;
-/** How often one who waits looks, on average. */
+/** How often one who waits looks, on average: ten times as often towards the end, so that the oldest go first. */
 const LOOK_EVERY_MS = 100;
+const LAST_LOOKS_MS = 10;
 /** Where so many ask, a meter that answers this much later than the quickest one was not reached for so long. */
-const MANY_ASKING = 16;
+const MANY_ASKING = 48;
 const LONG_WAIT_MS = 25;
 /** From the other side of the world a meter answers within these. */
 const FARTHEST_MS = 250;
 /** So many may be new at most, and in trouble at least. */
 const MOST_NEW = 1_000;
-const LEAST_NEW = 24;
+const LEAST_NEW = 64;
 /** For each whose meter answered soon: faster, and there would be too many before it shows. */
 const OPENED_BY_ONE = 1 / 8;
 /** Who came longer ago and has no answer waits for upstream, or is still sending, and keeps nobody busy. */
@@ -88,10 +89,14 @@ export class Gate {
    */
   async waitToAsk(): Promise<boolean> {
     if (this.#queued >= MAX_QUEUED) return false;
-    const untilMs = Date.now() + QUEUE_MS;
+    const beganAtMs = Date.now();
+    let waitedMs = 0;
     this.#queued += 1;
-    do await scheduler.wait(LOOK_EVERY_MS * (0.5 + Math.random()));
-    while (!this.mayAsk && Date.now() < untilMs);
+    do {
+      const everyMs = Math.max(LAST_LOOKS_MS, LOOK_EVERY_MS * (1 - waitedMs / QUEUE_MS));
+      await scheduler.wait(everyMs * (0.5 + Math.random()));
+      waitedMs = Date.now() - beganAtMs;
+    } while (!this.mayAsk && waitedMs < QUEUE_MS);
     this.#queued -= 1;
     return this.mayAsk;
   }

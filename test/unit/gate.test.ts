@@ -53,9 +53,9 @@ class Bench {
 
   /** Many asked at once, and waited for long. */
   overload(): void {
-    this.ask(32);
+    this.ask(64);
     nowMs += 300;
-    this.answer(32, 300);
+    this.answer(64, 300);
   }
 
   turnAway(count: number): void {
@@ -76,27 +76,27 @@ describe("the gate", () => {
 
   test("bounds those who ask meters at one moment", () => {
     const bench = new Bench();
-    expect(bench.ask(100)).toBe(32);
+    expect(bench.ask(100)).toBe(64);
     nowMs += 5;
-    bench.answer(32, 5);
+    bench.answer(64, 5);
     expect(bench.ask(10)).toBe(10);
   });
 
   test("lets a burst wait for its turn, and turns away for whom there is no place to wait", async () => {
     const bench = new Bench();
     vi.mocked(scheduler.wait).mockResolvedValue(undefined);
-    bench.ask(32);
-    const waiting = Array.from({ length: 512 }, () => bench.gate.waitToAsk());
+    bench.ask(64);
+    const waiting = Array.from({ length: 500 }, () => bench.gate.waitToAsk());
     expect(bench.gate.isShut()).toBe(true);
     expect(await bench.gate.waitToAsk()).toBe(false);
-    bench.answer(32, 5);
-    expect(await Promise.all(waiting)).toEqual(Array.from({ length: 512 }, () => true));
+    bench.answer(64, 5);
+    expect(await Promise.all(waiting)).toEqual(Array.from({ length: 500 }, () => true));
     expect(bench.gate.isShut()).toBe(false);
   });
 
   test("lets nobody wait for more than about a second", async () => {
     const bench = new Bench();
-    bench.ask(32);
+    bench.ask(64);
     const beganAtMs = nowMs;
     expect(await bench.gate.waitToAsk()).toBe(false);
     expect(nowMs - beganAtMs).toBeGreaterThanOrEqual(1_000);
@@ -116,14 +116,14 @@ describe("the gate", () => {
   test("lets only a few come where many ask and no meter answers soon", () => {
     const bench = new Bench();
     bench.overload();
-    expect(bench.come(100)).toBe(24);
+    expect(bench.come(100)).toBe(64);
     nowMs += 10;
     bench.leave(4, 10);
     expect(bench.come(100)).toBe(4);
     nowMs += 500;
-    expect(bench.come(100)).toBe(24);
+    expect(bench.come(100)).toBe(64);
     // Who came long ago is no longer counted, and not counted off either.
-    bench.leave(24, 510);
+    bench.leave(64, 510);
     expect(bench.come(1)).toBe(0);
   });
 
@@ -132,7 +132,7 @@ describe("the gate", () => {
     bench.overload();
     bench.ask(16);
     bench.answer(16, 10);
-    expect(bench.come(100)).toBe(26);
+    expect(bench.come(100)).toBe(66);
     nowMs += 5_000;
     bench.ask(1);
     bench.answer(1, 0);
@@ -147,27 +147,27 @@ describe("the gate", () => {
     nowMs += 4_000;
     bench.ask(1);
     bench.answer(1, 0);
-    expect(bench.come(100)).toBeLessThan(30);
+    expect(bench.come(100)).toBeLessThan(70);
   });
 
   test("takes a few slow meters, or those that are far away, for no overload", () => {
     const slow = new Bench();
-    slow.ask(15);
+    slow.ask(47);
     nowMs += 2_000;
-    slow.answer(15, 2_000);
+    slow.answer(47, 2_000);
     expect(slow.come(500)).toBe(500);
     const far = new Bench();
     for (let round = 0; round < 10; round += 1) {
-      expect(far.ask(30)).toBe(30);
+      expect(far.ask(60)).toBe(60);
       nowMs += 260;
-      far.answer(30, 260);
+      far.answer(60, 260);
     }
     expect(far.come(500)).toBe(500);
     const mixed = new Bench();
-    mixed.ask(32);
+    mixed.ask(64);
     nowMs += 500;
     mixed.answer(1, 5);
-    mixed.answer(31, 500);
+    mixed.answer(63, 500);
     expect(mixed.come(500)).toBe(500);
   });
 
