@@ -1,4 +1,5 @@
 import type { Logger } from "../log.ts";
+import { RecentCount } from "./recent-count.ts";
 
 /**
  * So many may ask their keys' meters at one moment. Each step of a request waits behind one step of every
@@ -24,8 +25,9 @@ const LEAST_NEW = 64;
 const OPENED_BY_ONE = 1 / 8;
 /** Who came longer ago and has no answer waits for upstream, or is still sending, and keeps nobody busy. */
 const NEW_FOR_MS = 500;
-const SLICE_MS = 100;
-const SLICES = NEW_FOR_MS / SLICE_MS;
+const NEW_SLICES = 5;
+/** Of whom nothing was heard for so long the runtime has dropped. */
+const LOST_AFTER_MS = 10_000;
 /** Overload is over when for so long nobody was turned away. */
 const CALM_MS = 5_000;
 /** One line tells of all who were turned away meanwhile: with a line each fewer could be refused. */
@@ -37,12 +39,12 @@ const TELL_EVERY_MS = 1_000;
  */
 export class Gate {
   readonly #log: Logger;
-  #asking = 0;
-  #queued = 0;
-  /** How many that have no answer came in each of the last slices of time. */
-  readonly #came: number[] = Array.from({ length: SLICES }, () => 0);
-  #new = 0;
-  #slice = 0;
+  /** Who has come and has no answer. */
+  readonly #new = new RecentCount(NEW_FOR_MS / NEW_SLICES, NEW_SLICES);
+  /** Who waits until it may ask. */
+  readonly #queued = new RecentCount(QUEUE_MS, LOST_AFTER_MS / QUEUE_MS);
+  /** Who waits for its meter. */
+  readonly #asking = new RecentCount(QUEUE_MS, LOST_AFTER_MS / QUEUE_MS);
   #mostNew = MOST_NEW;
   /** The shortest wait for a meter so far: its distance. */
   #leastWaitMs = FARTHEST_MS;
@@ -59,8 +61,8 @@ export class Gate {
 
   /** Whether a request has to be turned away that has just come. */
   isShut(): boolean {
-    this.#age(Date.now());
-    return this.#new >= this.#mostNew || this.#queued >= MAX_QUEUED;
+    const nowMs = Date.now();
+    return this.#new.count(nowMs) >= this.#mostNew || this.#queued.count(nowMs) >= MAX_QUEUED;
   }
 
   /**
@@ -70,15 +72,13 @@ export class Gate {
    */
   arrive(): number {
     const nowMs = Date.now();
-    this.#age(nowMs);
-    this.#new += 1;
-    this.#came[this.#slice % SLICES] = this.#cameIn(this.#slice) + 1;
+    this.#new.begin(nowMs);
     return nowMs;
   }
 
   /** Whether a request may ask its meter now; then `ask` has to follow in the same turn. */
-  get mayAsk(): boolean {
-    return this.#asking < MAX_ASKING;
+  mayAsk(): boolean {
+    return this.#asking.count(Date.now()) < MAX_ASKING;
   }
 
   /**
@@ -88,31 +88,32 @@ export class Gate {
    * @returns whether it may now
    */
   async waitToAsk(): Promise<boolean> {
-    if (this.#queued >= MAX_QUEUED) return false;
     const beganAtMs = Date.now();
+    if (this.#queued.count(beganAtMs) >= MAX_QUEUED) return false;
     let waitedMs = 0;
-    this.#queued += 1;
+    this.#queued.begin(beganAtMs);
     do {
       const everyMs = Math.max(LAST_LOOKS_MS, LOOK_EVERY_MS * (1 - waitedMs / QUEUE_MS));
       await scheduler.wait(everyMs * (0.5 + Math.random()));
       waitedMs = Date.now() - beganAtMs;
-    } while (!this.mayAsk && waitedMs < QUEUE_MS);
-    this.#queued -= 1;
-    return this.mayAsk;
+    } while (!this.mayAsk() && waitedMs < QUEUE_MS);
+    this.#queued.end(beganAtMs);
+    return this.mayAsk();
   }
 
   /** @returns when it asked, in unix milliseconds; to be followed by `metered` */
   ask(): number {
-    this.#asking += 1;
-    return Date.now();
+    const nowMs = Date.now();
+    this.#asking.begin(nowMs);
+    return nowMs;
   }
 
   /** The meter of one that asked has answered, or cannot be asked. */
   metered(askedAtMs: number): void {
     const nowMs = Date.now();
     const waitMs = nowMs - askedAtMs;
-    const areMany = this.#asking >= MANY_ASKING;
-    this.#asking -= 1;
+    const areMany = this.#asking.count(nowMs) >= MANY_ASKING;
+    this.#asking.end(askedAtMs);
     if (waitMs < this.#leastWaitMs) this.#leastWaitMs = waitMs;
     const isQuick = waitMs <= this.#leastWaitMs + LONG_WAIT_MS;
     if (isQuick) this.#quickAtMs = nowMs;
@@ -127,10 +128,7 @@ export class Gate {
 
   /** A request has its answer, up to the head where that streams. */
   leave(arrivedAtMs: number): void {
-    const slice = Math.floor(arrivedAtMs / SLICE_MS);
-    if (slice <= this.#slice - SLICES) return;
-    this.#new -= 1;
-    this.#came[slice % SLICES] = this.#cameIn(slice) - 1;
+    this.#new.end(arrivedAtMs);
   }
 
   /** Someone was turned away. */
@@ -144,23 +142,7 @@ export class Gate {
     this.#untold = 0;
   }
 
-  #cameIn(slice: number): number {
-    return this.#came[slice % SLICES] ?? 0;
-  }
-
   get #isTroubled(): boolean {
     return this.#mostNew < MOST_NEW;
-  }
-
-  /** Forgets who came too long ago to be new. */
-  #age(nowMs: number): void {
-    const slice = Math.floor(nowMs / SLICE_MS);
-    const passed = Math.min(slice - this.#slice, SLICES);
-    for (let nth = 1; nth <= passed; nth += 1) {
-      const oldest = this.#slice + nth;
-      this.#new -= this.#cameIn(oldest);
-      this.#came[oldest % SLICES] = 0;
-    }
-    if (passed > 0) this.#slice = slice;
   }
 }

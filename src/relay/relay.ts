@@ -112,7 +112,7 @@ async function walk(
   const fields = readMessageFields(body.value);
   if (!fields.ok) return refused(fields.error);
 
-  if (!gate.mayAsk && !(await gate.waitToAsk())) return overloaded(gate);
+  if (!gate.mayAsk() && !(await gate.waitToAsk())) return overloaded(gate);
   const askedAtMs = gate.ask();
 
   const call: RelayCall = {

@@ -39,7 +39,7 @@ class Bench {
   ask(count: number): number {
     let asking = 0;
     for (let nth = 0; nth < count; nth += 1) {
-      if (!this.gate.mayAsk) continue;
+      if (!this.gate.mayAsk()) continue;
       this.gate.ask();
       asking += 1;
     }
@@ -89,6 +89,7 @@ describe("the gate", () => {
     const waiting = Array.from({ length: 500 }, () => bench.gate.waitToAsk());
     expect(bench.gate.isShut()).toBe(true);
     expect(await bench.gate.waitToAsk()).toBe(false);
+    nowMs += 5;
     bench.answer(64, 5);
     expect(await Promise.all(waiting)).toEqual(Array.from({ length: 500 }, () => true));
     expect(bench.gate.isShut()).toBe(false);
@@ -169,6 +170,33 @@ describe("the gate", () => {
     mixed.answer(1, 5);
     mixed.answer(63, 500);
     expect(mixed.come(500)).toBe(500);
+  });
+
+  test("forgets whom the runtime has dropped: nothing is heard of their ends", () => {
+    const bench = new Bench();
+    vi.mocked(scheduler.wait).mockReturnValue(new Promise(() => {}));
+    expect(bench.ask(100)).toBe(64);
+    for (let nth = 0; nth < 500; nth += 1) void bench.gate.waitToAsk();
+    expect(bench.ask(1)).toBe(0);
+    nowMs += 11_000;
+    expect(bench.ask(100)).toBe(64);
+    expect(bench.gate.isShut()).toBe(false);
+  });
+
+  test("counts on where the clock is set back", () => {
+    const bench = new Bench();
+    bench.come(1_000);
+    bench.ask(64);
+    nowMs -= 30_000;
+    for (let round = 0; round < 10; round += 1) {
+      expect(bench.come(900)).toBe(900);
+      expect(bench.ask(60)).toBe(60);
+      bench.answer(60, 0);
+      bench.leave(900, 0);
+    }
+    // What was begun before is not counted off from what is new.
+    bench.gate.leave(nowMs + 30_000);
+    expect(bench.come(5_000)).toBe(1_000);
   });
 
   test("tells of all whom it turned away, in a line a second at the most", () => {

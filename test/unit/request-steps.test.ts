@@ -59,7 +59,7 @@ describe("a relay at which too many wait", () => {
         isShut: () => gate.isShut ?? false,
         arrive: () => passed.push("arrived"),
         leave: () => passed.push("left"),
-        mayAsk: gate.mayAsk ?? true,
+        mayAsk: () => gate.mayAsk ?? true,
         waitToAsk: async () => gate.waited ?? false,
         ask: () => passed.push("asked"),
         noteRefused: () => passed.push("refused"),
