@@ -6,20 +6,22 @@ import { RecentCount } from "./recent-count.ts";
  * other, so that all are the slower the more have begun.
  */
 const MAX_ASKING = 64;
-/** While all is well so many more may wait until they can ask: a burst is served a little later. */
-const MAX_QUEUED = 500;
+/** So many more may wait until they can ask: a burst is served a little later. A thousand at once is one. */
+const MAX_QUEUED = 1_200;
 /** Whose turn has not come by then is told to come again. */
-const QUEUE_MS = 1_000;
+const QUEUE_MS = 5_000;
 /** How often one who waits looks, on average: ten times as often towards the end, so that the oldest go first. */
-const LOOK_EVERY_MS = 100;
-const LAST_LOOKS_MS = 10;
-/** Where so many ask, a meter that answers this much later than the quickest one was not reached for so long. */
+const LOOK_EVERY_MS = 200;
+const LAST_LOOKS_MS = 20;
+/** Where so many ask, and for so long no meter has answered soon, more is let in than can be served. */
 const MANY_ASKING = 48;
-const LONG_WAIT_MS = 25;
+const TROUBLE_AFTER_MS = 500;
+/** Soon is within this of the quickest one. */
+const SOON_MS = 50;
 /** From the other side of the world a meter answers within these. */
 const FARTHEST_MS = 250;
 /** So many may be new at most, and in trouble at least. */
-const MOST_NEW = 1_000;
+const MOST_NEW = 1_500;
 const LEAST_NEW = 64;
 /** For each whose meter answered soon: faster, and there would be too many before it shows. */
 const OPENED_BY_ONE = 1 / 8;
@@ -27,7 +29,8 @@ const OPENED_BY_ONE = 1 / 8;
 const NEW_FOR_MS = 500;
 const NEW_SLICES = 5;
 /** Of whom nothing was heard for so long the runtime has dropped. */
-const LOST_AFTER_MS = 10_000;
+const LOST_AFTER_MS = 20_000;
+const LOST_SLICE_MS = 1_000;
 /** Overload is over when for so long nobody was turned away. */
 const CALM_MS = 5_000;
 /** One line tells of all who were turned away meanwhile: with a line each fewer could be refused. */
@@ -42,9 +45,9 @@ export class Gate {
   /** Who has come and has no answer. */
   readonly #new = new RecentCount(NEW_FOR_MS / NEW_SLICES, NEW_SLICES);
   /** Who waits until it may ask. */
-  readonly #queued = new RecentCount(QUEUE_MS, LOST_AFTER_MS / QUEUE_MS);
+  readonly #queued = new RecentCount(LOST_SLICE_MS, LOST_AFTER_MS / LOST_SLICE_MS);
   /** Who waits for its meter. */
-  readonly #asking = new RecentCount(QUEUE_MS, LOST_AFTER_MS / QUEUE_MS);
+  readonly #asking = new RecentCount(LOST_SLICE_MS, LOST_AFTER_MS / LOST_SLICE_MS);
   #mostNew = MOST_NEW;
   /** The shortest wait for a meter so far: its distance. */
   #leastWaitMs = FARTHEST_MS;
@@ -104,6 +107,8 @@ export class Gate {
   /** @returns when it asked, in unix milliseconds; to be followed by `metered` */
   ask(): number {
     const nowMs = Date.now();
+    // Before there were many it does not matter how long ago the last one was.
+    if (this.#asking.count(nowMs) < MANY_ASKING) this.#quickAtMs = nowMs;
     this.#asking.begin(nowMs);
     return nowMs;
   }
@@ -115,9 +120,9 @@ export class Gate {
     const areMany = this.#asking.count(nowMs) >= MANY_ASKING;
     this.#asking.end(askedAtMs);
     if (waitMs < this.#leastWaitMs) this.#leastWaitMs = waitMs;
-    const isQuick = waitMs <= this.#leastWaitMs + LONG_WAIT_MS;
+    const isQuick = waitMs <= this.#leastWaitMs + SOON_MS;
     if (isQuick) this.#quickAtMs = nowMs;
-    if (areMany && nowMs - this.#quickAtMs > LONG_WAIT_MS) {
+    if (areMany && nowMs - this.#quickAtMs > TROUBLE_AFTER_MS) {
       this.#mostNew = LEAST_NEW;
       this.#troubleAtMs = nowMs;
     } else if (this.#isTroubled) {

@@ -54,8 +54,8 @@ class Bench {
   /** Many asked at once, and waited for long. */
   overload(): void {
     this.ask(64);
-    nowMs += 300;
-    this.answer(64, 300);
+    nowMs += 1_100;
+    this.answer(64, 1_100);
   }
 
   turnAway(count: number): void {
@@ -86,32 +86,32 @@ describe("the gate", () => {
     const bench = new Bench();
     vi.mocked(scheduler.wait).mockResolvedValue(undefined);
     bench.ask(64);
-    const waiting = Array.from({ length: 500 }, () => bench.gate.waitToAsk());
+    const waiting = Array.from({ length: 1_200 }, () => bench.gate.waitToAsk());
     expect(bench.gate.isShut()).toBe(true);
     expect(await bench.gate.waitToAsk()).toBe(false);
     nowMs += 5;
     bench.answer(64, 5);
-    expect(await Promise.all(waiting)).toEqual(Array.from({ length: 500 }, () => true));
+    expect(await Promise.all(waiting)).toEqual(Array.from({ length: 1_200 }, () => true));
     expect(bench.gate.isShut()).toBe(false);
   });
 
-  test("lets nobody wait for more than about a second", async () => {
+  test("lets nobody wait for more than about five seconds", async () => {
     const bench = new Bench();
     bench.ask(64);
     const beganAtMs = nowMs;
     expect(await bench.gate.waitToAsk()).toBe(false);
-    expect(nowMs - beganAtMs).toBeGreaterThanOrEqual(1_000);
-    expect(nowMs - beganAtMs).toBeLessThan(1_200);
+    expect(nowMs - beganAtMs).toBeGreaterThanOrEqual(5_000);
+    expect(nowMs - beganAtMs).toBeLessThan(5_400);
   });
 
   test("bounds those who have just come, however they come", () => {
     const bench = new Bench();
-    expect(bench.come(5_000)).toBe(1_000);
+    expect(bench.come(5_000)).toBe(1_500);
     bench.leave(10, 0);
     expect(bench.come(5_000)).toBe(10);
     // The others wait for upstream by now.
     nowMs += 500;
-    expect(bench.come(5_000)).toBe(1_000);
+    expect(bench.come(5_000)).toBe(1_500);
   });
 
   test("lets only a few come where many ask and no meter answers soon", () => {
@@ -151,6 +151,16 @@ describe("the gate", () => {
     expect(bench.come(100)).toBeLessThan(70);
   });
 
+  test("takes a burst of a thousand, whose meter is made only now, for no overload", () => {
+    const bench = new Bench();
+    expect(bench.come(1_000)).toBe(1_000);
+    bench.ask(64);
+    nowMs += 400;
+    bench.answer(64, 400);
+    nowMs += 500;
+    expect(bench.come(1_000)).toBe(1_000);
+  });
+
   test("takes a few slow meters, or those that are far away, for no overload", () => {
     const slow = new Bench();
     slow.ask(47);
@@ -166,9 +176,9 @@ describe("the gate", () => {
     expect(far.come(500)).toBe(500);
     const mixed = new Bench();
     mixed.ask(64);
-    nowMs += 500;
+    nowMs += 1_500;
     mixed.answer(1, 5);
-    mixed.answer(63, 500);
+    mixed.answer(63, 1_500);
     expect(mixed.come(500)).toBe(500);
   });
 
@@ -176,9 +186,9 @@ describe("the gate", () => {
     const bench = new Bench();
     vi.mocked(scheduler.wait).mockReturnValue(new Promise(() => {}));
     expect(bench.ask(100)).toBe(64);
-    for (let nth = 0; nth < 500; nth += 1) void bench.gate.waitToAsk();
+    for (let nth = 0; nth < 1_200; nth += 1) void bench.gate.waitToAsk();
     expect(bench.ask(1)).toBe(0);
-    nowMs += 11_000;
+    nowMs += 21_000;
     expect(bench.ask(100)).toBe(64);
     expect(bench.gate.isShut()).toBe(false);
   });
@@ -196,7 +206,7 @@ describe("the gate", () => {
     }
     // What was begun before is not counted off from what is new.
     bench.gate.leave(nowMs + 30_000);
-    expect(bench.come(5_000)).toBe(1_000);
+    expect(bench.come(5_000)).toBe(1_500);
   });
 
   test("tells of all whom it turned away, in a line a second at the most", () => {
