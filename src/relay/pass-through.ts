@@ -328,13 +328,13 @@ class JsonSink {
   }
 }
 
-/** Lets the tap sleep, and wakes it when the client's branch has ended. */
+/**
+ * Lets the tap sleep, and wakes it when the client's branch has ended. Each sleep has a promise of its own:
+ * a race with one that lasts would keep something of every round until the stream's end.
+ */
 class PipeEnd {
   hasEnded = false;
   #wake: () => void = () => {};
-  readonly #end = new Promise<void>((resolve) => {
-    this.#wake = resolve;
-  });
 
   end(): void {
     this.hasEnded = true;
@@ -342,7 +342,11 @@ class PipeEnd {
   }
 
   async orAfter(delayMs: number): Promise<void> {
-    if (!this.hasEnded) await Promise.race([this.#end, scheduler.wait(delayMs)]);
+    if (this.hasEnded) return;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      setTimeout(resolve, delayMs);
+    });
   }
 }
 
