@@ -3,6 +3,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, expect, test } from "vitest";
 import { AccessTeam, AUDIENCE } from "../fixtures/access-team.ts";
+import { settled } from "./harness/screens.ts";
 import { useStage } from "./harness/use-stage.ts";
 
 const VIEWER = "new@example.com";
@@ -33,6 +34,8 @@ test("whom Access lets in needs no password, is told to look only, and signs out
   await page.reload();
   await page.getByText(`Signed in as ${VIEWER}`).waitFor();
   await page.getByText("You may look, and change nothing.").waitFor();
+  // What is still being read would be refused after the sign-out.
+  await settled(page);
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.waitForURL(`**${LOGOUT}`);
   expect(await page.textContent("body")).toBe("out");
