@@ -85,7 +85,7 @@ export class Gate {
   }
 
   /**
-   * Waits until a request may ask, for a second at the most. Each looks for itself: nobody waits for
+   * Waits until a request may ask, for five seconds at the most. Each looks for itself: nobody waits for
    * another one's promise, which the runtime may never resolve.
    *
    * @returns whether it may now

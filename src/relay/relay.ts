@@ -165,10 +165,7 @@ async function walk(
     const refusal = sent.outcome.error;
     const answer = refused(refusal);
     const outcome = refusal.kind === "client_gone" ? "client_closed" : "refused";
-    const ending = ended(outcome);
-    // Upstream may have begun, and billed, what nobody waited for.
-    ending.reading.estimated = outcome === "client_closed" && sent.attempts.length > 0;
-    settleLater(call, sent, ending, answer.status, null);
+    settleLater(call, sent, ended(outcome), answer.status, null);
     return answer;
   }
 

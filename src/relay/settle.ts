@@ -45,10 +45,10 @@ export async function settle(
 function billOf(
   call: RelayCall,
   { outcome, reading }: Ending,
-  { outcome: sent, mayBeBilled }: SendResult,
+  { attempts, mayBeBilled }: SendResult,
 ): Bill {
-  // Upstream had begun to answer, and bills it; the client left before anything of it was read.
-  const isUnread = sent.ok && !reading.hasUsage && outcome === "client_closed";
+  // Upstream may have begun, and bills it; the client left before anything of it was read.
+  const isUnread = attempts.length > 0 && !reading.hasUsage && outcome === "client_closed";
   const estimated = reading.estimated || isUnread || mayBeBilled;
   if (!reading.hasUsage && !estimated) return NOTHING_BILLED;
   const { prices } = call.services.roster;

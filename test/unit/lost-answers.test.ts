@@ -71,7 +71,8 @@ describe("an answer of which nothing was read", () => {
     } as unknown as RelayCall;
     const served = { row: { id: "a" }, chosenBy: "hash" };
     const outcomeOf = isServed ? ok(served) : fail({ kind: "internal" });
-    const sent = { outcome: outcomeOf, attempts: [], mayBeBilled } as unknown as SendResult;
+    const attempts = isServed ? [{ accountId: "a" }] : [];
+    const sent = { outcome: outcomeOf, attempts, mayBeBilled } as unknown as SendResult;
     await settle(call, sent, { outcome, reading: emptyReading() }, 200, null);
     return settled[0]?.bill.estimated ?? false;
   }
