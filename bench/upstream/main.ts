@@ -59,6 +59,9 @@ server.listen(0, "127.0.0.1", () => {
 process.on("message", () => process.send?.({ answered }));
 process.on("disconnect", () => process.exit(0));
 
+/** JSON, so many milliseconds later. */
+const THINKING = "answer=json&after=";
+
 function answer(socket: Socket, head: string): void {
   // What has no account's credential is a mistake of the relay or of this benchmark.
   if (!head.includes(ACCOUNT_TOKEN_PREFIX)) {
@@ -69,7 +72,9 @@ function answer(socket: Socket, head: string): void {
   const query = head.slice(head.indexOf("?") + 1, head.indexOf(" HTTP/1.1"));
   if (query === "answer=json") socket.write(json);
   else if (query === "answer=burst") socket.write(burst);
-  else pace(socket, new URLSearchParams(query));
+  else if (query.startsWith(THINKING)) {
+    setTimeout(() => socket.write(json), Number(query.slice(THINKING.length)));
+  } else pace(socket, new URLSearchParams(query));
 }
 
 /** Sends an event each `every` ms, `events` times: at their times, so that a late one delays no other. */

@@ -1,60 +1,65 @@
 import type { Logger } from "../log.ts";
 import { RecentCount } from "./recent-count.ts";
+import { UnderWay } from "./under-way.ts";
 
 /**
  * So many may ask their keys' meters at one moment. Each step of a request waits behind one step of every
  * other, so that all are the slower the more have begun.
  */
 const MAX_ASKING = 64;
-/** So many more may wait until they can ask: a burst is served a little later. A thousand at once is one. */
-const MAX_QUEUED = 1_200;
+/** What a burst may take: who has come and asks no meter yet, and what is under way beyond what is usual. */
+const PLACES = 1_200;
+/** A request takes one place, and one more for each such part of its body: it is read, kept and looked through. */
+const BYTES_A_PLACE = 32 * 1024;
+/** All places taken is overload. In it so few may be read, ask or wait for upstream beyond what is usual. */
+const OVERLOAD_COMING = 64;
+const OVERLOAD_ASKING = 8;
+const OVERLOAD_SENT = 8;
+/** What is usual varies. */
+const USUAL_TIMES = 1.5;
+/** Overload is over when for so long nobody was turned away, and nobody had to wait. */
+const CALM_MS = 500;
 /** Whose turn has not come by then is told to come again. */
-const QUEUE_MS = 5_000;
-/** How often one who waits looks, on average: ten times as often towards the end, so that the oldest go first. */
-const LOOK_EVERY_MS = 200;
-const LAST_LOOKS_MS = 20;
-/** Where so many ask, and for so long no meter has answered soon, more is let in than can be served. */
-const MANY_ASKING = 48;
-const TROUBLE_AFTER_MS = 500;
-/** Soon is within this of the quickest one. */
-const SOON_MS = 50;
-/** From the other side of the world a meter answers within these. */
-const FARTHEST_MS = 250;
-/** So many may be new at most, and in trouble at least. */
-const MOST_NEW = 1_500;
-const LEAST_NEW = 64;
-/** For each whose meter answered soon: faster, and there would be too many before it shows. */
-const OPENED_BY_ONE = 1 / 8;
-/** Who came longer ago and has no answer waits for upstream, or is still sending, and keeps nobody busy. */
-const NEW_FOR_MS = 500;
-const NEW_SLICES = 5;
+const QUEUE_MS = 10_000;
+/** How often one who waits looks, on average: the seldomer the more wait, or looking itself would be the work. */
+const LOOK_EVERY_MS_EACH = 1 / 2;
+const SHORTEST_LOOK_MS = 20;
+const LONGEST_LOOK_MS = 500;
+/** Who came longer ago is still sending its body, and keeps nobody busy. */
+const COMING_FOR_MS = 500;
+const COMING_SLICE_MS = 100;
+/** Who waits longer for upstream waits for upstream alone. */
+const SENT_FOR_MS = 2_000;
+const SENT_SLICE_MS = 100;
 /** Of whom nothing was heard for so long the runtime has dropped. */
 const LOST_AFTER_MS = 20_000;
 const LOST_SLICE_MS = 1_000;
-/** Overload is over when for so long nobody was turned away. */
-const CALM_MS = 5_000;
 /** One line tells of all who were turned away meanwhile: with a line each fewer could be refused. */
 const TELL_EVERY_MS = 1_000;
 
+/** One on its way through the gate: since when it is where it is, and how many places it takes. */
+export interface Passage {
+  sinceMs: number;
+  readonly places: number;
+}
+
 /**
  * Lets requests in, or turns them away while more come than this isolate can serve: see
- * docs/decisions/shed-by-waiting-time.md.
+ * docs/decisions/a-full-queue-is-no-burst.md.
  */
 export class Gate {
   readonly #log: Logger;
-  /** Who has come and has no answer. */
-  readonly #new = new RecentCount(NEW_FOR_MS / NEW_SLICES, NEW_SLICES);
-  /** Who waits until it may ask. */
-  readonly #queued = new RecentCount(LOST_SLICE_MS, LOST_AFTER_MS / LOST_SLICE_MS);
+  /** Places of those who have come, and are still being read. */
+  readonly #coming = new RecentCount(COMING_SLICE_MS, COMING_FOR_MS / COMING_SLICE_MS);
+  /** Places of those who wait until they may ask. */
+  readonly #waiting = new RecentCount(LOST_SLICE_MS, LOST_AFTER_MS / LOST_SLICE_MS);
   /** Who waits for its meter. */
-  readonly #asking = new RecentCount(LOST_SLICE_MS, LOST_AFTER_MS / LOST_SLICE_MS);
-  #mostNew = MOST_NEW;
-  /** The shortest wait for a meter so far: its distance. */
-  #leastWaitMs = FARTHEST_MS;
-  /** When a meter last answered soon. */
-  #quickAtMs = 0;
-  /** When someone was last turned away, or none answered soon. */
-  #troubleAtMs = 0;
+  readonly #asking = new UnderWay(LOST_SLICE_MS, LOST_AFTER_MS / LOST_SLICE_MS);
+  /** Who waits for upstream. */
+  readonly #sent = new UnderWay(SENT_SLICE_MS, SENT_FOR_MS / SENT_SLICE_MS);
+  #isOverloaded = false;
+  /** When someone was last turned away or had to wait. */
+  #pressedAtMs = 0;
   #untold = 0;
   #toldAtMs = 0;
 
@@ -65,18 +70,30 @@ export class Gate {
   /** Whether a request has to be turned away that has just come. */
   isShut(): boolean {
     const nowMs = Date.now();
-    return this.#new.count(nowMs) >= this.#mostNew || this.#queued.count(nowMs) >= MAX_QUEUED;
+    const coming = this.#coming.count(nowMs) + this.#waiting.count(nowMs);
+    const asking = beyondUsual(this.#asking, nowMs);
+    const sent = beyondUsual(this.#sent, nowMs);
+    if (coming + Math.max(0, asking) + Math.max(0, sent) >= PLACES) this.#isOverloaded = true;
+    else if (nowMs - this.#pressedAtMs >= CALM_MS) this.#isOverloaded = false;
+    if (!this.#isOverloaded) return false;
+    return coming >= OVERLOAD_COMING || asking >= OVERLOAD_ASKING || sent >= OVERLOAD_SENT;
   }
 
   /**
-   * A request has come. To be followed by `leave`.
+   * A request has come. To be followed by `ask` or `leave`.
    *
-   * @returns when it came, in unix milliseconds
+   * @param bodyBytes as declared; NaN where it is not
    */
-  arrive(): number {
-    const nowMs = Date.now();
-    this.#new.begin(nowMs);
-    return nowMs;
+  arrive(bodyBytes: number): Passage {
+    const sinceMs = Date.now();
+    const places = 1 + (bodyBytes > BYTES_A_PLACE ? Math.floor(bodyBytes / BYTES_A_PLACE) : 0);
+    this.#coming.begin(sinceMs, places);
+    return { sinceMs, places };
+  }
+
+  /** A request that has come has its answer, and asks no meter. */
+  leave({ sinceMs, places }: Passage): void {
+    this.#coming.end(sinceMs, places);
   }
 
   /** Whether a request may ask its meter now; then `ask` has to follow in the same turn. */
@@ -85,69 +102,65 @@ export class Gate {
   }
 
   /**
-   * Waits until a request may ask, for five seconds at the most. Each looks for itself: nobody waits for
+   * Waits until a request may ask, for ten seconds at the most. Each looks for itself: nobody waits for
    * another one's promise, which the runtime may never resolve.
    *
    * @returns whether it may now
    */
-  async waitToAsk(): Promise<boolean> {
+  async waitToAsk(passage: Passage): Promise<boolean> {
+    this.leave(passage);
+    passage.sinceMs = Number.NEGATIVE_INFINITY;
+    const { places } = passage;
     const beganAtMs = Date.now();
-    if (this.#queued.count(beganAtMs) >= MAX_QUEUED) return false;
-    let waitedMs = 0;
-    this.#queued.begin(beganAtMs);
+    this.#waiting.begin(beganAtMs, places);
+    let nowMs = beganAtMs;
     do {
-      const everyMs = Math.max(LAST_LOOKS_MS, LOOK_EVERY_MS * (1 - waitedMs / QUEUE_MS));
-      await scheduler.wait(everyMs * (0.5 + Math.random()));
-      waitedMs = Date.now() - beganAtMs;
-    } while (!this.mayAsk() && waitedMs < QUEUE_MS);
-    this.#queued.end(beganAtMs);
+      this.#pressedAtMs = nowMs;
+      const everyMs = this.#waiting.count(nowMs) * LOOK_EVERY_MS_EACH;
+      const lookMs = Math.min(Math.max(everyMs, SHORTEST_LOOK_MS), LONGEST_LOOK_MS);
+      await scheduler.wait(lookMs * (0.5 + Math.random()));
+      nowMs = Date.now();
+    } while (!this.mayAsk() && nowMs - beganAtMs < QUEUE_MS);
+    this.#waiting.end(beganAtMs, places);
     return this.mayAsk();
   }
 
-  /** @returns when it asked, in unix milliseconds; to be followed by `metered` */
-  ask(): number {
-    const nowMs = Date.now();
-    // Before there were many it does not matter how long ago the last one was.
-    if (this.#asking.count(nowMs) < MANY_ASKING) this.#quickAtMs = nowMs;
-    this.#asking.begin(nowMs);
-    return nowMs;
+  /** A request asks its meter. To be followed by `metered`. */
+  ask(passage: Passage): void {
+    this.leave(passage);
+    passage.sinceMs = Date.now();
+    this.#asking.begin(passage.sinceMs);
   }
 
   /** The meter of one that asked has answered, or cannot be asked. */
-  metered(askedAtMs: number): void {
-    const nowMs = Date.now();
-    const waitMs = nowMs - askedAtMs;
-    const areMany = this.#asking.count(nowMs) >= MANY_ASKING;
-    this.#asking.end(askedAtMs);
-    if (waitMs < this.#leastWaitMs) this.#leastWaitMs = waitMs;
-    const isQuick = waitMs <= this.#leastWaitMs + SOON_MS;
-    if (isQuick) this.#quickAtMs = nowMs;
-    if (areMany && nowMs - this.#quickAtMs > TROUBLE_AFTER_MS) {
-      this.#mostNew = LEAST_NEW;
-      this.#troubleAtMs = nowMs;
-    } else if (this.#isTroubled) {
-      if (nowMs - this.#troubleAtMs >= CALM_MS) this.#mostNew = MOST_NEW;
-      else if (isQuick) this.#mostNew += OPENED_BY_ONE;
-    }
+  metered({ sinceMs }: Passage): void {
+    this.#asking.answered(sinceMs, Date.now(), !this.#isOverloaded);
   }
 
-  /** A request has its answer, up to the head where that streams. */
-  leave(arrivedAtMs: number): void {
-    this.#new.end(arrivedAtMs);
+  /** A request goes upstream. To be followed by `answered`. */
+  send(passage: Passage): void {
+    passage.sinceMs = Date.now();
+    this.#sent.begin(passage.sinceMs);
+  }
+
+  /** Upstream has answered, up to the head where that streams, or will not. */
+  answered({ sinceMs }: Passage, hasAnswered: boolean): void {
+    if (hasAnswered) this.#sent.answered(sinceMs, Date.now(), !this.#isOverloaded);
+    else this.#sent.drop(sinceMs);
   }
 
   /** Someone was turned away. */
   noteRefused(): void {
     const nowMs = Date.now();
-    this.#troubleAtMs = nowMs;
+    this.#pressedAtMs = nowMs;
     this.#untold += 1;
     if (nowMs - this.#toldAtMs < TELL_EVERY_MS) return;
     this.#log("warn", "request.refused", { reason: "relay_overloaded", repeated: this.#untold });
     this.#toldAtMs = nowMs;
     this.#untold = 0;
   }
+}
 
-  get #isTroubled(): boolean {
-    return this.#mostNew < MOST_NEW;
-  }
+function beyondUsual(underWay: UnderWay, nowMs: number): number {
+  return underWay.count(nowMs) - USUAL_TIMES * underWay.usual;
 }

@@ -7,10 +7,14 @@ import type { Delivery, Ending } from "./deliver.ts";
 /**
  * The tap wakes seldom and reads much at once: the price of a stream is paid per chunk that JavaScript
  * sees, and the client's bytes flow natively meanwhile. What it has not read yet is kept in memory, so
- * it looks after a fast stream more often than after one that gives a word at a time.
+ * it looks the more often the more it finds, and the less often the less.
  */
-const SLOW_STREAM_INTERVAL_MS = 250;
-const FAST_STREAM_INTERVAL_MS = 40;
+const FIRST_INTERVAL_MS = 250;
+const SHORTEST_INTERVAL_MS = 40;
+const LONGEST_INTERVAL_MS = 1_000;
+/** So much at once came late; a quarter of it came early. */
+const MUCH_BYTES = 16 * 1024;
+const LITTLE_BYTES = MUCH_BYTES / 4;
 /** Its buffer: small for the many streams that need no more, doubled where a read fills it. */
 const TAP_LEAST_BYTES = 4 * 1024;
 const TAP_MOST_BYTES = 64 * 1024;
@@ -203,6 +207,9 @@ class Tap {
   ): Promise<TapResult> {
     const silence = new SilenceWatch(this.#options.silenceTimeoutMs, this.#options.abort);
     let buffer = new ArrayBuffer(TAP_LEAST_BYTES);
+    let intervalMs = FIRST_INTERVAL_MS;
+    /** Since it last slept. */
+    let foundBytes = 0;
     try {
       for (;;) {
         const size = buffer.byteLength;
@@ -219,6 +226,7 @@ class Tap {
           return { kind: "broken", reading: sink.end().reading };
         }
         silence.touch();
+        foundBytes += chunk?.byteLength ?? 0;
         const isFull = (chunk?.byteLength ?? 0) >= size;
         if (reader instanceof ReadableStreamBYOBReader && chunk !== undefined) {
           buffer = chunk.buffer as ArrayBuffer;
@@ -227,8 +235,12 @@ class Tap {
           // More is waiting: falling behind would keep it all in memory.
           if (size < TAP_MOST_BYTES) buffer = new ArrayBuffer(size * 2);
         } else {
-          const isSlow = size === TAP_LEAST_BYTES;
-          await this.#piped.orAfter(isSlow ? SLOW_STREAM_INTERVAL_MS : FAST_STREAM_INTERVAL_MS);
+          await this.#piped.orAfter(intervalMs);
+          if (foundBytes > MUCH_BYTES) intervalMs = Math.max(intervalMs / 2, SHORTEST_INTERVAL_MS);
+          else if (foundBytes < LITTLE_BYTES) {
+            intervalMs = Math.min(intervalMs * 2, LONGEST_INTERVAL_MS);
+          }
+          foundBytes = 0;
         }
       }
     } finally {

@@ -20,17 +20,17 @@ export class RecentCount {
     return this.#count;
   }
 
-  begin(nowMs: number): void {
+  begin(nowMs: number, amount: number): void {
     this.#forget(nowMs);
-    this.#add(this.#slice, 1);
+    this.#add(this.#slice, amount);
   }
 
-  /** @param begunAtMs as `begin` was told */
-  end(begunAtMs: number): void {
+  /** Both as `begin` was told. */
+  end(begunAtMs: number, amount: number): void {
     const slice = Math.floor(begunAtMs / this.#sliceMs);
     const isForgotten = slice > this.#slice || slice <= this.#slice - this.#begun.length;
     // After the clock was set back what was begun before is forgotten, though its time may come again.
-    if (!isForgotten && this.#begunIn(slice) > 0) this.#add(slice, -1);
+    if (!isForgotten) this.#add(slice, -Math.min(amount, this.#begunIn(slice)));
   }
 
   #add(slice: number, more: number): void {

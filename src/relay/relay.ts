@@ -49,10 +49,7 @@ export function relay(
   metered: boolean,
 ): Promise<Response> {
   if (services.gate.isShut()) return turnAway(request, services.gate);
-  const arrivedAtMs = services.gate.arrive();
-  const answered = walk(request, services, ctx, upstreamPath, metered).finally(() =>
-    services.gate.leave(arrivedAtMs),
-  );
+  const answered = walk(request, services, ctx, upstreamPath, metered);
   // A client that leaves before the answer would take everything along that nothing waits for, and
   // an admitted request would never be settled.
   runAfter(ctx, services.log, "relay", answered);
@@ -82,6 +79,8 @@ async function walk(
   upstreamPath: string,
   metered: boolean,
 ): Promise<Response> {
+  const { gate } = services;
+  const passage = gate.arrive(Number(request.headers.get("content-length") ?? Number.NaN));
   const startedAtMs = Date.now();
   const requestId = newRequestId(startedAtMs);
   let keyId: string | undefined;
@@ -94,26 +93,31 @@ async function walk(
     return refuse(refusal, requestId, Date.now());
   };
 
+  /** For all that is refused before its meter is asked. */
+  const turnedBack = (refusal: Refusal): Response => {
+    gate.leave(passage);
+    return refused(refusal);
+  };
+
   const identified = await identify(request.headers, services);
   if (!identified.ok) {
     await dropBody(request);
-    return refused(identified.error);
+    return turnedBack(identified.error);
   }
   const { record: key, mark: keyMark } = identified.value;
   keyId = key.id;
   const headersSeen = lookAtHeaders(request.headers);
   if (headersSeen.characters > MAX_HEADER_CHARS) {
     await dropBody(request);
-    return refused({ kind: "headers_too_large" });
+    return turnedBack({ kind: "headers_too_large" });
   }
-  const { gate } = services;
   const body = await readBody(request);
-  if (!body.ok) return refused(body.error);
+  if (!body.ok) return turnedBack(body.error);
   const fields = readMessageFields(body.value);
-  if (!fields.ok) return refused(fields.error);
+  if (!fields.ok) return turnedBack(fields.error);
 
-  if (!gate.mayAsk() && !(await gate.waitToAsk())) return overloaded(gate);
-  const askedAtMs = gate.ask();
+  if (!gate.mayAsk() && !(await gate.waitToAsk(passage))) return overloaded(gate);
+  gate.ask(passage);
 
   const call: RelayCall = {
     services,
@@ -137,7 +141,7 @@ async function walk(
   const sender = new Sender(call);
   // A thread's message must wait for the meter to say which account made the one before it.
   const prepared = fields.value.previousMessageId === null ? sender.prepare() : undefined;
-  const asked = admit(call, sender.preparedFor).finally(() => gate.metered(askedAtMs));
+  const asked = admit(call, sender.preparedFor).finally(() => gate.metered(passage));
   const [admitted] = await Promise.all([asked, prepared]);
   if (!admitted.ok) {
     sender.drop();
@@ -153,12 +157,14 @@ async function walk(
   call.isTight = admitted.value.isTight;
 
   let sent: SendResult;
+  gate.send(passage);
   try {
     sent = await sender.send(admitted.value.threadAccountId);
   } catch (error) {
     services.log("error", "request.failed", { requestId, keyId, error: describeError(error) });
     sent = { outcome: fail({ kind: "internal" }), attempts: [], mayBeBilled: false };
   }
+  gate.answered(passage, sent.outcome.ok);
   // An account has answered, or none will: the stream must not hold the body to its end.
   call.body = NO_BODY;
   if (!sent.outcome.ok) {

@@ -20,6 +20,8 @@ export interface OverloadRow {
   name: string;
   population: Population;
   ask: Pick<Ask, "path" | "body" | "answerBytes">;
+  /** Enough to keep the relay busy, where these are more than {@link CONNECTIONS}. */
+  connections?: number;
 }
 
 /** How long, and how much. */
@@ -96,6 +98,12 @@ export const OVERLOAD_ROWS: readonly OverloadRow[] = [
     population: TEAM,
     ask: { ...JSON_ASK, body: longRequest() },
   },
+  {
+    name: "overload: upstream thinks for a second",
+    population: TEAM,
+    ask: { ...JSON_ASK, path: "/v1/messages?answer=json&after=1000" },
+    connections: 1_000,
+  },
 ];
 
 export const OVERLOAD_PLAN: OverloadPlan = {
@@ -144,7 +152,7 @@ async function measured(
   stage: Stage,
   relay: RelayHost,
   clients: Helper,
-  { name, ask }: OverloadRow,
+  { name, ask, connections = CONNECTIONS }: OverloadRow,
   plan: OverloadPlan,
 ): Promise<OverloadFigures> {
   const admin = await AdminReader.of(relay);
@@ -155,6 +163,7 @@ async function measured(
   await stage.load.run(eachOnce);
   const { answers, tookMicros, wrong } = await stage.load.run({
     ...closed,
+    connections,
     warmMs: WARM_MS,
     forMs: plan.capacityMs,
     callersBy: "connection",

@@ -95,14 +95,14 @@ describe("a relay at which too many wait", () => {
   test("turns away whose turn to ask its meter does not come", async () => {
     expect(await ask({ mayAsk: false, waited: false })).toMatchObject({
       status: 503,
-      passed: ["arrived", "refused", "left"],
+      passed: ["arrived", "refused"],
     });
   });
 
   test("lets whose turn comes ask, and everyone else at once", async () => {
     // They go on to services that are not here.
     for (const gate of [{ mayAsk: false, waited: true }, {}]) {
-      expect((await ask(gate)).passed).toEqual(["arrived", "asked", "left"]);
+      expect((await ask(gate)).passed).toEqual(["arrived", "asked"]);
     }
   });
 
