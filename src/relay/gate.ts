@@ -45,7 +45,7 @@ export interface Passage {
 
 /**
  * Lets requests in, or turns them away while more come than this isolate can serve: see
- * docs/decisions/a-full-queue-is-no-burst.md.
+ * docs/decisions/a-full-queue-is-overload.md.
  */
 export class Gate {
   readonly #log: Logger;
