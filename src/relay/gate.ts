@@ -28,9 +28,9 @@ const LONGEST_LOOK_MS = 500;
 /** Who came longer ago is still sending its body, and keeps nobody busy. */
 const COMING_FOR_MS = 500;
 const COMING_SLICE_MS = 100;
-/** Who waits longer for upstream waits for upstream alone. */
-const SENT_FOR_MS = 2_000;
-const SENT_SLICE_MS = 100;
+/** Who was sent longer ago takes no place: where nothing is known of what is usual, upstream may think. */
+const SENT_LATELY_MS = 2_000;
+const SENT_LATELY_SLICE_MS = 100;
 /** Of whom nothing was heard for so long the runtime has dropped. */
 const LOST_AFTER_MS = 20_000;
 const LOST_SLICE_MS = 1_000;
@@ -55,8 +55,12 @@ export class Gate {
   readonly #waiting = new RecentCount(LOST_SLICE_MS, LOST_AFTER_MS / LOST_SLICE_MS);
   /** Who waits for its meter. */
   readonly #asking = new UnderWay(LOST_SLICE_MS, LOST_AFTER_MS / LOST_SLICE_MS);
-  /** Who waits for upstream. */
-  readonly #sent = new UnderWay(SENT_SLICE_MS, SENT_FOR_MS / SENT_SLICE_MS);
+  /** Who waits for upstream, and who of these was sent lately. */
+  readonly #sent = new UnderWay(LOST_SLICE_MS, LOST_AFTER_MS / LOST_SLICE_MS);
+  readonly #sentLately = new RecentCount(
+    SENT_LATELY_SLICE_MS,
+    SENT_LATELY_MS / SENT_LATELY_SLICE_MS,
+  );
   #isOverloaded = false;
   /** When someone was last turned away or had to wait. */
   #pressedAtMs = 0;
@@ -71,11 +75,14 @@ export class Gate {
   isShut(): boolean {
     const nowMs = Date.now();
     const coming = this.#coming.count(nowMs) + this.#waiting.count(nowMs);
-    const asking = beyondUsual(this.#asking, nowMs);
-    const sent = beyondUsual(this.#sent, nowMs);
-    if (coming + Math.max(0, asking) + Math.max(0, sent) >= PLACES) this.#isOverloaded = true;
+    const asking = this.#asking.count(nowMs) - USUAL_TIMES * this.#asking.usual;
+    const usualSent = USUAL_TIMES * this.#sent.usual;
+    const sentLately = this.#sentLately.count(nowMs) - usualSent;
+    const taken = coming + Math.max(0, asking) + Math.max(0, sentLately);
+    if (taken >= PLACES) this.#isOverloaded = true;
     else if (nowMs - this.#pressedAtMs >= CALM_MS) this.#isOverloaded = false;
     if (!this.#isOverloaded) return false;
+    const sent = this.#sent.count(nowMs) - usualSent;
     return coming >= OVERLOAD_COMING || asking >= OVERLOAD_ASKING || sent >= OVERLOAD_SENT;
   }
 
@@ -141,10 +148,12 @@ export class Gate {
   send(passage: Passage): void {
     passage.sinceMs = Date.now();
     this.#sent.begin(passage.sinceMs);
+    this.#sentLately.begin(passage.sinceMs, 1);
   }
 
   /** Upstream has answered, up to the head where that streams, or will not. */
   answered({ sinceMs }: Passage, hasAnswered: boolean): void {
+    this.#sentLately.end(sinceMs, 1);
     if (hasAnswered) this.#sent.answered(sinceMs, Date.now(), !this.#isOverloaded);
     else this.#sent.drop(sinceMs);
   }
@@ -159,8 +168,4 @@ export class Gate {
     this.#toldAtMs = nowMs;
     this.#untold = 0;
   }
-}
-
-function beyondUsual(underWay: UnderWay, nowMs: number): number {
-  return underWay.count(nowMs) - USUAL_TIMES * underWay.usual;
 }

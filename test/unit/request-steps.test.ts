@@ -14,7 +14,9 @@ describe("the body is read whole, or refused", () => {
   };
   const streamOf = (chunks: number, bytesEach: number) => {
     let left = chunks;
-    return new ReadableStream<Uint8Array>({
+    // As a client's body is: bytes, and not anything.
+    return new ReadableStream({
+      type: "bytes",
       pull(controller) {
         if (left === 0) return controller.close();
         left -= 1;
