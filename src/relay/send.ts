@@ -254,7 +254,9 @@ export class Sender {
       }
     }
     const { verdict, answered } = result;
-    stay.judged(isAccountFailure(verdict));
+    const isFailure = isAccountFailure(verdict);
+    // A request cut short by its own client would begin the account's trial anew.
+    if (!isFailure || !this.#call.request.signal.aborted) stay.judged(isFailure);
     const release = () => this.#leave(ready);
     const sent = answered === null ? null : { ...answered, row, chosenBy: by, release };
     if (sent !== null && isFinal(verdict, sent.answer.headers)) return sent;

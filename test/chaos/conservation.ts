@@ -28,24 +28,56 @@ const DAY_MS = 24 * 60 * 60_000;
 const dayOf = (atMs: number) => new Date(atMs).toISOString().slice(0, 10);
 /** Whatever a row did to the relay's clock. */
 const EVER = `from=${dayOf(Date.now() - DAY_MS)}&to=${dayOf(Date.now() + 100 * DAY_MS)}`;
+const SETTLED_WITHIN_MS = 30_000;
 const DELIVERY_TRIES = 1_200;
 const RETRY_MS = 100;
 
 /** Ends all leases as their quarter of an hour would, and compares ledger and upstream by row. */
 export async function kept(stage: Stage, seen: readonly Seen[]): Promise<Kept[]> {
-  const { relay } = stage;
-  await relay.fake.ledger.settled(30_000);
-  await stage.kill(() => runOutLeases(relay.stateDir));
-  await delivered(stage);
-  const rows = new Map((await ledgerRows(stage)).map((row) => [row.id, row]));
-  const bills = billsByNumber(stage);
+  await stage.relay.fake.ledger.settled(SETTLED_WITHIN_MS);
+  await stage.kill(() => runOutLeases(stage.relay.stateDir));
+  return new Audit(stage).compare(seen);
+}
+
+/**
+ * Compares ledger and upstream part by part while the relay runs on: what was compared is forgotten at
+ * the stand-in, so that a load of any length needs no more memory than one part.
+ */
+export class Audit {
+  readonly #stage: Stage;
+  /** Rows up to this one have been compared; ids sort by time. */
+  #comparedUpTo = "";
+
+  constructor(stage: Stage) {
+    this.#stage = stage;
+  }
+
+  /** @param seen all that was asked since the last time; none of it may still run */
+  async compare(seen: readonly Seen[]): Promise<Kept[]> {
+    const { ledger } = this.#stage.relay.fake;
+    await ledger.settled(SETTLED_WITHIN_MS);
+    await delivered(this.#stage);
+    const rows = await ledgerRows(this.#stage, this.#comparedUpTo);
+    const figures = compared(seen, rows, billsByNumber(this.#stage));
+    ledger.clear();
+    this.#comparedUpTo = rows[0]?.id ?? this.#comparedUpTo;
+    return figures;
+  }
+}
+
+function compared(
+  seen: readonly Seen[],
+  all: readonly LedgerRow[],
+  bills: ReadonlyMap<number, Bill>,
+): Kept[] {
+  const rows = new Map(all.map((row) => [row.id, row]));
   const known = new Set(seen.flatMap(({ relayId }) => relayId ?? []));
   // Whose client saw no headers: theirs are the rows that nobody knows by name.
   const nameless = seen
     .filter(({ relayId }) => relayId === null)
     .map((one) => ({ ...one, bill: bills.get(one.number) ?? emptyBill() }));
   const rowOf = matched(
-    [...rows.values()].filter(({ id }) => !known.has(id)),
+    all.filter(({ id }) => !known.has(id)),
     nameless.filter(({ bill }) => !isNothing(bill)),
   );
   const byRow = new Map<string, Kept>();
@@ -123,22 +155,28 @@ async function delivered({ relay, keys }: Stage): Promise<void> {
   throw new Error(`not everything was delivered: ${counts}`);
 }
 
-async function ledgerRows({ relay }: Stage): Promise<LedgerRow[]> {
+/** The newest first. @param after only rows after this one */
+async function ledgerRows({ relay }: Stage, after: string): Promise<LedgerRow[]> {
   const all: LedgerRow[] = [];
   for (let before: string | null = ""; before !== null; ) {
     const page: { data: { requests: LedgerRow[]; before: string | null } } = await relay.admin(
       "GET",
       `/requests?limit=500&before=${before}`,
     );
-    all.push(...page.data.requests);
-    before = page.data.before;
+    const fresh = page.data.requests.filter(({ id }) => id > after);
+    all.push(...fresh);
+    before = fresh.length < page.data.requests.length ? null : page.data.before;
   }
   return all;
 }
 
 function billsByNumber({ relay }: Stage): Map<number, Bill> {
   const bills = new Map<number, Bill>();
-  for (const entry of relay.fake.ledger.entries(({ path }) => path === "/v1/messages")) {
+  const entries = relay.fake.ledger.entries();
+  const forgotten = relay.fake.ledger.totals().requests - entries.length;
+  // A bill that is not there looks like nothing billed: a lost row would be passed over.
+  if (forgotten > 0) throw new Error(`the stand-in has forgotten ${forgotten} requests`);
+  for (const entry of entries.filter(({ path }) => path === "/v1/messages")) {
     const number = Number(entry.requestHeaders[NUMBER_HEADER]);
     const bill = bills.get(number) ?? emptyBill();
     addBill(bill, entry.bill);

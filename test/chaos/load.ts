@@ -30,7 +30,7 @@ export interface Seen {
   relayId: string | null;
   beganAtMs: number;
   endedAtMs: number;
-  /** The first of an answer that was not as it should be. */
+  /** Of what came instead of an answer: why it was refused or broke, or how it ended. */
   excerpt: string;
 }
 
@@ -127,6 +127,7 @@ export class Load {
       leaveAt("at the end");
       seen.sight = sightOf(answer, text);
       if (seen.sight === "dishonest") seen.excerpt = text.slice(-EXCERPT_CHARS);
+      if (seen.sight === "refused") seen.excerpt = text.slice(0, EXCERPT_CHARS);
     } catch (error) {
       if (going.signal.aborted) seen.sight = going.signal.reason === "hung" ? "hung" : "left";
       else seen.excerpt = String(error).slice(0, EXCERPT_CHARS);

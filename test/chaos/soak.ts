@@ -8,7 +8,7 @@ import { smallRequest } from "../../bench/scenarios/requests.ts";
 import { withStage } from "../../bench/stage.ts";
 import { ensureBundle } from "../../scripts/host/bundle.ts";
 import { runMain, Stop } from "../../scripts/host/stop.ts";
-import { kept } from "./conservation.ts";
+import { Audit, type Kept } from "./conservation.ts";
 import type { Seen } from "./load.ts";
 import { type MeterRows, meterRows } from "./meter-rows.ts";
 import { type Sample, sampling } from "./process-sample.ts";
@@ -25,6 +25,8 @@ const EVENT_EVERY_MS = 500;
 const BEGIN_OVER_MS = 20_000;
 const SAMPLE_EVERY_MS = 2_000;
 const FAULT_MS = 3_000;
+/** More than that are not kept in mind: the ledger is compared, and they are forgotten. */
+const AUDIT_EVERY_REQUESTS = 50_000;
 /** For what was in flight to end, and for idle connections to be closed. */
 const SETTLE_MS = 20_000;
 /** Of one part of the time to another: what a collector of garbage leaves to chance. */
@@ -81,7 +83,7 @@ async function soakStreams(forMs: number): Promise<boolean> {
       const rows = meterRows(meters);
       console.log(`${figures.answers} of ${STREAMS} streams whole, ${figures.wrongCount} wrong.`);
       console.log(`While they ran: ${rowsText(during)}. Afterwards: ${rowsText(rows)}.\n`);
-      console.log(`${shown(base, running, after)}\n`);
+      console.log(`${shown("runtime", base, running, after)}\n`);
       return (
         figures.wrongCount === 0 &&
         rows.rows === STREAMS &&
@@ -99,12 +101,16 @@ async function soakFaults(forMs: number): Promise<boolean> {
   const stage = await Stage.open();
   try {
     const runtime = sampling(() => stage.relay.runtimePid() ?? 0, SAMPLE_EVERY_MS);
+    const own = sampling(() => process.pid, SAMPLE_EVERY_MS);
+    const books = new Books(stage);
     // What every relay takes up that has served at all.
-    await play(stage, { name: "warm-up", allowed: [], strike: () => sleep(FAULT_MS) }, FAULT_MS);
+    const warmUp = { name: "warm-up", allowed: [], strike: () => sleep(FAULT_MS) };
+    await books.add((await play(stage, warmUp, FAULT_MS)).seen);
+    await books.audit();
     await sleep(SETTLE_MS);
     const base = runtime.now();
+    const ownBase = own.now();
     const warmedUp = runtime.samples.length;
-    const seen: Seen[] = [];
     // A killed runtime would begin anew, and nothing could be said of its memory.
     const rows = OUTER_ROWS.filter(({ name }) => !name.startsWith("runtime killed"));
     const endAtMs = Date.now() + forMs;
@@ -121,25 +127,59 @@ async function soakFaults(forMs: number): Promise<boolean> {
         console.log(`${row.name}: ${one.sight} ${one.status} ${one.excerpt}`);
       }
       unrecovered += figures.recoveredAfterMs === null ? 1 : 0;
-      seen.push(...figures.seen);
+      await books.add(figures.seen);
     }
     runtime.stop();
+    own.stop();
+    await books.audit();
     const samples = runtime.samples.slice(warmedUp);
+    const ownSamples = own.samples.slice(warmedUp);
     await sleep(SETTLE_MS);
     const after = runtime.now();
     const left = meterRows(join(stage.relay.stateDir, "v3/do", METERS));
-    const ledger = await kept(stage, seen);
-    const sum = (field: "lost" | "wrong" | "estimated" | "unsettled") =>
-      ledger.reduce((all, row) => all + row[field], 0);
+    const { requests, lost, wrong: wrongRows, estimated, unsettled } = books;
     console.log(
-      `${faults} faults, ${seen.length} requests: ${wrong} not as allowed, ${unrecovered} without recovery; in the ledger ${sum("lost")} lost, ${sum("wrong")} wrong, ${sum("estimated")} estimated, ${sum("unsettled")} unsettled. Afterwards: ${rowsText(left)}.\n`,
+      `${faults} faults, ${requests} requests: ${wrong} not as allowed, ${unrecovered} without recovery; in the ledger ${lost} lost, ${wrongRows} wrong, ${estimated} estimated, ${unsettled} unsettled. Afterwards: ${rowsText(left)}.\n`,
     );
-    console.log(shown(base, samples, after));
-    const isKept = sum("lost") === 0 && sum("wrong") === 0 && left.open === 0;
+    console.log(`${shown("runtime", base, samples, after)}\n`);
+    console.log(shown("the soak itself", ownBase, ownSamples, own.now()));
+    const isKept = lost === 0 && wrongRows === 0 && left.open === 0;
     const isWell = wrong === 0 && unrecovered === 0;
     return isWell && isKept && isFlat(samples) && hasReturned(base, after);
   } finally {
     await stage.close();
+  }
+}
+
+/** What became of everything that was asked, summed up over audits. */
+class Books {
+  requests = 0;
+  lost = 0;
+  wrong = 0;
+  estimated = 0;
+  unsettled = 0;
+  readonly #audit: Audit;
+  #seen: Seen[] = [];
+
+  constructor(stage: Stage) {
+    this.#audit = new Audit(stage);
+  }
+
+  async add(seen: readonly Seen[]): Promise<void> {
+    this.#seen.push(...seen);
+    if (this.#seen.length >= AUDIT_EVERY_REQUESTS) await this.audit();
+  }
+
+  async audit(): Promise<void> {
+    const ledger = await this.#audit.compare(this.#seen);
+    const sum = (field: Exclude<keyof Kept, "row">) =>
+      ledger.reduce((all, row) => all + row[field], 0);
+    this.requests += this.#seen.length;
+    this.lost += sum("lost");
+    this.wrong += sum("wrong");
+    this.estimated += sum("estimated");
+    this.unsettled += sum("unsettled");
+    this.#seen = [];
   }
 }
 
@@ -165,7 +205,7 @@ function isFlat(samples: readonly Sample[]): boolean {
   return mean(samples.slice(2 * third)) <= FLAT_WITHIN * mean(samples.slice(third, 2 * third));
 }
 
-function shown(base: Sample, samples: readonly Sample[], after: Sample): string {
+function shown(what: string, base: Sample, samples: readonly Sample[], after: Sample): string {
   const third = Math.max(1, Math.floor(samples.length / 3));
   const most = (part: readonly Sample[], field: keyof Sample) =>
     String(Math.round(Math.max(0, ...part.map((sample) => sample[field]))));
@@ -175,7 +215,7 @@ function shown(base: Sample, samples: readonly Sample[], after: Sample): string 
     most(part, "files"),
   ];
   return table([
-    ["runtime", "most MB", "most files and sockets"],
+    [what, "most MB", "most files and sockets"],
     line("before", [base]),
     line("first third", samples.slice(0, third)),
     line("second third", samples.slice(third, 2 * third)),

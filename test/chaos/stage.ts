@@ -23,9 +23,9 @@ export async function setUp({ relay: given, account, key }: StageOptions): Promi
   const relay = await TestRelay.start({
     ...given,
     fake: {
+      maxLedgerEntries: MAX_LEDGER_ENTRIES,
       ...given?.fake,
       toleratedHeaders: ["cf-worker", NUMBER_HEADER],
-      maxLedgerEntries: MAX_LEDGER_ENTRIES,
     },
   });
   for (let nth = 0; nth < ACCOUNTS; nth += 1) {

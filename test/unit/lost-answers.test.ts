@@ -93,23 +93,17 @@ describe("an answer of which nothing was read", () => {
 });
 
 describe("a request to which no answer came", () => {
-  test.each([
-    // Refused, or broken off with the request on its way: it cannot be told apart.
-    { code: "forward_proxy_unreachable", mayBeBilled: true },
-    { code: "upstream_broke", mayBeBilled: true },
-    { code: "proxy_unreachable", mayBeBilled: false },
-    { code: "token_refused", mayBeBilled: false },
-  ] as const)("$code: may be billed: $mayBeBilled", async ({ code, mayBeBilled }) => {
-    const pool = new Pool([rowOf("a")], { canReachProxies: true, nearLimit: 1 });
-    const fetchFails = async () => {
-      throw new EgressFailed(code, null);
-    };
-    const request = new Request("https://relay.example/");
-    const sender = new Sender({
+  const senderOn = (
+    pool: Pool,
+    request: Request,
+    fetchFails: () => Promise<Response>,
+    load = new AccountLoad(),
+  ) =>
+    new Sender({
       services: {
         roster: { pool: async () => pool, newerPool: async () => null, patch: () => {} },
         credentials: { peek: () => ({ kind: "api_key", access: "sk", generation: 1 }) },
-        load: new AccountLoad(),
+        load,
         egress: { of: () => ({ fetch: fetchFails }) },
         reported: new Reported(),
         account: () => ({ report: async () => null }),
@@ -125,7 +119,43 @@ describe("a request to which no answer came", () => {
       session: null,
       pinnedTo: null,
     } as unknown as RelayCall);
+
+  test.each([
+    // Refused, or broken off with the request on its way: it cannot be told apart.
+    { code: "forward_proxy_unreachable", mayBeBilled: true },
+    { code: "upstream_broke", mayBeBilled: true },
+    { code: "proxy_unreachable", mayBeBilled: false },
+    { code: "token_refused", mayBeBilled: false },
+  ] as const)("$code: may be billed: $mayBeBilled", async ({ code, mayBeBilled }) => {
+    const pool = new Pool([rowOf("a")], { canReachProxies: true, nearLimit: 1 });
+    const sender = senderOn(pool, new Request("https://relay.example/"), async () => {
+      throw new EgressFailed(code, null);
+    });
     expect(await sender.send(null)).toMatchObject({ outcome: { ok: false }, mayBeBilled });
+  });
+
+  test.each([
+    { why: "its own client left", isClientGone: true, mayAnotherEnter: true },
+    { why: "its account failed", isClientGone: false, mayAnotherEnter: false },
+  ])("because $why: the account's trial goes on: $isClientGone", async (each) => {
+    const row = rowOf("a", { isHalfOpen: true });
+    const load = new AccountLoad();
+    load.enter(row, Date.now()).judged(false); // two may run at once from here on
+    const client = new AbortController();
+    const request = new Request("https://relay.example/", { signal: client.signal });
+    const pool = new Pool([row], { canReachProxies: false, nearLimit: 1 });
+    const sender = senderOn(
+      pool,
+      request,
+      async () => {
+        if (each.isClientGone) client.abort();
+        throw new Error("the connection is closed");
+      },
+      load,
+    );
+    expect((await sender.send(null)).outcome.ok).toBe(false);
+    load.enter(row, Date.now());
+    expect(load.mayEnter(row, Date.now())).toBe(each.mayAnotherEnter);
   });
 });
 
