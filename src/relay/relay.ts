@@ -63,13 +63,12 @@ export function relay(
 async function turnAway(request: Request, gate: Gate): Promise<Response> {
   const length = Number(request.headers.get("content-length") ?? Number.POSITIVE_INFINITY);
   if (length > UNREAD_BODY_MAX_BYTES) await dropBody(request);
-  return overloaded(gate);
+  return overloaded(gate, newRequestId(Date.now()));
 }
 
-function overloaded(gate: Gate): Response {
-  const nowMs = Date.now();
+function overloaded(gate: Gate, requestId: string): Response {
   gate.noteRefused();
-  return refuse({ kind: "relay_overloaded" }, newRequestId(nowMs), nowMs);
+  return refuse({ kind: "relay_overloaded" }, requestId, Date.now());
 }
 
 async function walk(
@@ -116,7 +115,7 @@ async function walk(
   const fields = readMessageFields(body.value);
   if (!fields.ok) return turnedBack(fields.error);
 
-  if (!gate.mayAsk() && !(await gate.waitToAsk(passage))) return overloaded(gate);
+  if (!gate.mayAsk() && !(await gate.waitToAsk(passage))) return overloaded(gate, requestId);
   gate.ask(passage);
 
   const call: RelayCall = {
