@@ -3,19 +3,9 @@ import { readMessageJson } from "../upstream/message-json.ts";
 import { MessageStreamReader } from "../upstream/message-stream.ts";
 import { emptyReading, type UsageReading } from "../upstream/usage.ts";
 import type { Delivery, Ending } from "./deliver.ts";
+import { TapPace } from "./tap-pace.ts";
 
-/**
- * The tap wakes seldom and reads much at once: the price of a stream is paid per chunk that JavaScript
- * sees, and the client's bytes flow natively meanwhile. What it has not read yet is kept in memory, so
- * it looks the more often the more it finds, and the less often the less.
- */
-const FIRST_INTERVAL_MS = 250;
-const SHORTEST_INTERVAL_MS = 40;
-const LONGEST_INTERVAL_MS = 1_000;
-/** So much at once came late; a quarter of it came early. */
-const MUCH_BYTES = 16 * 1024;
-const LITTLE_BYTES = MUCH_BYTES / 4;
-/** Its buffer: small for the many streams that need no more, doubled where a read fills it. */
+/** The tap's buffer: small for the many streams that need no more, doubled where a read fills it. */
 const TAP_LEAST_BYTES = 4 * 1024;
 const TAP_MOST_BYTES = 64 * 1024;
 /** After the pipe failed: an error of upstream reaches the tap at once, a client's leaving never. */
@@ -207,9 +197,7 @@ class Tap {
   ): Promise<TapResult> {
     const silence = new SilenceWatch(this.#options.silenceTimeoutMs, this.#options.abort);
     let buffer = new ArrayBuffer(TAP_LEAST_BYTES);
-    let intervalMs = FIRST_INTERVAL_MS;
-    /** Since it last slept. */
-    let foundBytes = 0;
+    const pace = new TapPace();
     try {
       for (;;) {
         const size = buffer.byteLength;
@@ -226,7 +214,7 @@ class Tap {
           return { kind: "broken", reading: sink.end().reading };
         }
         silence.touch();
-        foundBytes += chunk?.byteLength ?? 0;
+        pace.found(chunk?.byteLength ?? 0);
         const isFull = (chunk?.byteLength ?? 0) >= size;
         if (reader instanceof ReadableStreamBYOBReader && chunk !== undefined) {
           buffer = chunk.buffer as ArrayBuffer;
@@ -235,12 +223,7 @@ class Tap {
           // More is waiting: falling behind would keep it all in memory.
           if (size < TAP_MOST_BYTES) buffer = new ArrayBuffer(size * 2);
         } else {
-          await this.#piped.orAfter(intervalMs);
-          if (foundBytes > MUCH_BYTES) intervalMs = Math.max(intervalMs / 2, SHORTEST_INTERVAL_MS);
-          else if (foundBytes < LITTLE_BYTES) {
-            intervalMs = Math.min(intervalMs * 2, LONGEST_INTERVAL_MS);
-          }
-          foundBytes = 0;
+          await this.#piped.orAfter(pace.sleepMs());
         }
       }
     } finally {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { canonicalPath } from "../../src/relay/client-api.ts";
-import { MAX_BODY_BYTES, readBody } from "../../src/relay/read-body.ts";
+import { dropBody, MAX_BODY_BYTES, readBody } from "../../src/relay/read-body.ts";
 import { relay } from "../../src/relay/relay.ts";
 import type { Services } from "../../src/relay/services.ts";
 import { firstIdOf, newRequestId } from "../../src/request-id.ts";
@@ -39,6 +39,26 @@ describe("the body is read whole, or refused", () => {
     const mebibyte = 1024 * 1024;
     expect(await kindOf(post(streamOf(32, mebibyte)))).toBe("ok");
     expect(await kindOf(post(streamOf(33, mebibyte)))).toBe("body_too_large");
+  });
+
+  test("a refused body is read on for 32 MiB and no further", async () => {
+    let mebibytes = 0;
+    let isCancelled = false;
+    const endless = new ReadableStream({
+      type: "bytes",
+      pull(controller) {
+        mebibytes += 1;
+        if (mebibytes > 40) controller.close();
+        else controller.enqueue(new Uint8Array(1024 * 1024));
+      },
+      cancel() {
+        isCancelled = true;
+      },
+    });
+    await dropBody(post(endless));
+    expect(isCancelled).toBe(true);
+    expect(mebibytes).toBeGreaterThanOrEqual(32);
+    expect(mebibytes).toBeLessThan(36);
   });
 
   test("a compressed body is refused in words, since it could not be read", async () => {
