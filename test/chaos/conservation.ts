@@ -29,8 +29,10 @@ const dayOf = (atMs: number) => new Date(atMs).toISOString().slice(0, 10);
 /** Whatever a row did to the relay's clock. */
 const EVER = `from=${dayOf(Date.now() - DAY_MS)}&to=${dayOf(Date.now() + 100 * DAY_MS)}`;
 const SETTLED_WITHIN_MS = 30_000;
-const DELIVERY_TRIES = 1_200;
-const RETRY_MS = 100;
+const DELIVERED_WITHIN_MS = 300_000;
+/** Each look at a meter with 50,000 rows is work that its delivery waits for: longer and longer pauses. */
+const RETRY_FIRST_MS = 100;
+const RETRY_LONGEST_MS = 2_000;
 
 /** Ends all leases as their quarter of an hour would, and compares ledger and upstream by row. */
 export async function kept(stage: Stage, seen: readonly Seen[]): Promise<Kept[]> {
@@ -140,7 +142,8 @@ const isNothing = (bill: Bill) => Object.values(bill).every((count) => count ===
 
 async function delivered({ relay, keys }: Stage): Promise<void> {
   let counts = "";
-  for (let tries = 0; tries < DELIVERY_TRIES; tries += 1) {
+  const giveUpAtMs = Date.now() + DELIVERED_WITHIN_MS;
+  for (let tries = 1; Date.now() < giveUpAtMs; tries += 1) {
     const usages = await Promise.all(keys.map((key) => relay.usage(key)));
     const open = usages.reduce((sum, { usage }) => sum + usage.inFlight, 0);
     const inMeters = usages.reduce((sum, { usage }) => sum + Number(usage.total.requests), 0);
@@ -150,7 +153,7 @@ async function delivered({ relay, keys }: Stage): Promise<void> {
     );
     counts = `${open} open, ${inMeters} in the meters, ${data.total.requests} in the ledger`;
     if (open === 0 && inMeters === data.total.requests) return;
-    await sleep(RETRY_MS);
+    await sleep(Math.min(RETRY_FIRST_MS * tries, RETRY_LONGEST_MS));
   }
   throw new Error(`not everything was delivered: ${counts}`);
 }
