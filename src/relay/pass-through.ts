@@ -339,8 +339,12 @@ class PipeEnd {
   async orAfter(delayMs: number): Promise<void> {
     if (this.hasEnded) return;
     await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      setTimeout(resolve, delayMs);
+      // A timer that is left behind would hold the whole request for as long as it runs.
+      const timer = setTimeout(resolve, delayMs);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
     });
   }
 }

@@ -44,6 +44,15 @@ class Bench {
     }
   }
 
+  /** @returns those of so many that come one after the other who went upstream */
+  sendOneByOne(count: number): Passage[] {
+    return Array.from({ length: count }, () => {
+      const asking = this.ask(1);
+      this.send(asking);
+      return asking;
+    }).flat();
+  }
+
   answer(sent: readonly Passage[]): void {
     for (const passage of sent) this.gate.answered(passage, true);
   }
@@ -172,12 +181,7 @@ describe("the gate", () => {
     // Two hundred a second who wait for one second.
     bench.serve(100, 20, 10);
     for (const passage of bench.overload()) bench.gate.leave(passage);
-    const sent: Passage[] = [];
-    for (let nth = 0; nth < 1_000; nth += 1) {
-      const asking = bench.ask(1);
-      bench.send(asking);
-      sent.push(...asking);
-    }
+    const sent = bench.sendOneByOne(1_000);
     expect(sent.length).toBeGreaterThan(200);
     expect(sent.length).toBeLessThan(350);
   });
@@ -195,12 +199,7 @@ describe("the gate", () => {
       bench.answer(burst.splice(0, 24));
       bench.gate.noteRefused();
     }
-    const sent: Passage[] = [];
-    for (let nth = 0; nth < 1_000; nth += 1) {
-      const asking = bench.ask(1);
-      bench.send(asking);
-      sent.push(...asking);
-    }
+    const sent = bench.sendOneByOne(1_000);
     expect(sent.length).toBeLessThan(100);
   });
 
